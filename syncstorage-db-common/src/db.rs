@@ -19,7 +19,7 @@ use crate::{
 /// - Writes of one user happen one after the other, whatever process they come through. Each takes its time T inside
 ///   its own transaction by [`next_write_time`](crate::next_write_time) from the store's last-modified time, so that
 ///   T is greater than any last-modified time which that store ever had. Where the rule says to wait, the backend
-///   waits for a while, and is [unavailable](crate::DbError::Unavailable) after that.
+///   waits for a while, and is [unavailable](crate::Fault::Unavailable) after that.
 /// - A precondition is checked in the same transaction as what it guards, against the last-modified time of the
 ///   record, the collection or the store (zero where there is none).
 /// - An expired record is absent everywhere.

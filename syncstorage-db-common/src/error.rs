@@ -2,8 +2,8 @@
 //!
 //! The variants fall into three tiers:
 //! - answers of the protocol ([`DbError::NotModified`] to [`DbError::OverQuota`]): expected, never logged as faults;
-//! - [`DbError::Unavailable`]: a transient fault; the client is to come back, and nothing was written;
-//! - [`DbError::Output`] and [`DbError::Internal`]: a fault of the machine or of the program, for the operator.
+//! - [`Fault::Unavailable`]: a transient fault; the client is to come back, and nothing was written;
+//! - [`Fault::Internal`] and [`DbError::Output`]: a fault of the machine or of the program, for the operator.
 //!
 //! No variant knows an HTTP status; the web layer maps them in one place.
 
@@ -36,18 +36,26 @@ pub enum DbError {
     /// The write would pass the enforced quota.
     #[error("over quota")]
     OverQuota,
-    /// The database cannot do it now: it is down, busy, full or shutting down.
-    #[error("the database is not available")]
-    Unavailable(#[source] BoxedError),
     /// The receiver of the records failed.
     #[error("the answer could not be put together")]
     Output(#[source] std::io::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A failure of a database, of whatever kind.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// It cannot do it now: it is down, busy, full or shutting down. Nothing was written.
+    #[error("the database is not available")]
+    Unavailable(#[source] BoxedError),
     /// Anything unforeseen.
     #[error("the database failed")]
     Internal(#[source] BoxedError),
 }
 
-impl DbError {
+impl Fault {
     /// A transient fault, told by a message or an error.
     pub fn unavailable(why: impl Into<BoxedError>) -> Self {
         Self::Unavailable(why.into())

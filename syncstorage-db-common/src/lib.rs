@@ -21,7 +21,7 @@ pub mod testing;
 pub use bso::{Bso, BsoChange, NO_PAYLOAD, Patch, expiry};
 pub use clock::{Clock, MAX_AHEAD_MS, WriteTime, next_write_time};
 pub use db::{Db, Deletion, PoolStatus, PurgeBudget, Purged, SecretClaim, SecretFingerprint, Sink, Stamped, Written};
-pub use error::{BoxedError, DbError, DbResult};
+pub use error::{BoxedError, DbError, DbResult, Fault};
 pub use names::{BatchId, BsoId, BsoRef, CollectionName, CollectionRef, InvalidName, UserId};
 pub use options::{BATCH_LIFETIME_MS, BatchLimits, DbOptions, Quota};
 pub use query::{BsoQuery, Cursor, Precondition, Sort};

@@ -1,0 +1,216 @@
+//! The database file, its writer and its readers.
+
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, Object, Pool, PoolError, QueueMode, RecycleResult, Timeouts};
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
+use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint};
+use tempfile::TempDir;
+
+use crate::location::SqliteLocation;
+use crate::open::OpenError;
+use crate::sql::sql;
+use crate::writer::Writer;
+use crate::{migrate, open, secret};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+
+/// How an engine is run.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// At most so many connections read at once.
+    pub readers: usize,
+    /// At most so many writes wait; a further one is refused as unavailable.
+    pub write_queue: usize,
+    /// How long a read waits for a connection, and a write for its turn.
+    pub wait_limit: Duration,
+    /// How long a write waits for another program that has locked the file.
+    pub busy_timeout: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            readers: 10,
+            write_queue: 1024,
+            wait_limit: Duration::from_secs(10),
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// One SQLite file. See the [crate documentation](crate).
+pub struct SqliteEngine {
+    readers: Pool<ReaderManager>,
+    writer: Writer,
+    path: PathBuf,
+    // Goes last, after the connections to the file in it.
+    _temporary: Option<TempDir>,
+}
+
+impl SqliteEngine {
+    /// Opens the file, or makes it, and brings up the tables of each component: its name and its migrations, whose
+    /// folders are called `<name>-0001_…`.
+    pub fn open(
+        location: &SqliteLocation,
+        options: EngineOptions,
+        components: Vec<(&str, EmbeddedMigrations)>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let temporary = match location {
+            SqliteLocation::File(_) => None,
+            SqliteLocation::Temporary => Some(
+                tempfile::tempdir()
+                    .map_err(|error| OpenError::Refused { path: std::env::temp_dir(), reason: error.to_string() })?,
+            ),
+        };
+        let path = match (location, &temporary) {
+            (SqliteLocation::File(path), _) => path.clone(),
+            (SqliteLocation::Temporary, folder) => {
+                folder.as_ref().map(|folder| folder.path().join("sync.db")).unwrap_or_default()
+            }
+        };
+        let mut conn = open::writer(&path, options.busy_timeout, temporary.is_none())?;
+        migrate::run(&mut conn, &path, "engine", MIGRATIONS)?;
+        for (component, migrations) in components {
+            migrate::run(&mut conn, &path, component, migrations)?;
+        }
+        let refused = |reason: String| OpenError::Refused { path: path.clone(), reason };
+        let writer =
+            Writer::start(conn, options.write_queue, options.wait_limit).map_err(|error| refused(error.to_string()))?;
+        let timeouts = Timeouts { wait: Some(options.wait_limit), ..Timeouts::default() };
+        let readers = Pool::builder(ReaderManager { path: path.clone(), busy_timeout: options.busy_timeout })
+            .max_size(options.readers.max(1))
+            // The connection used last has the warmest cache, and the others need not even be opened.
+            .queue_mode(QueueMode::Lifo)
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| refused(error.to_string()))?;
+        Ok(Arc::new(Self { readers, writer, path, _temporary: temporary }))
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A connection to read with, for as long as it is held. Small reads are best done right where they are asked for:
+    /// a change of threads costs more than they do.
+    pub async fn reader(&self) -> Result<Reader, Fault> {
+        self.readers.get().await.map(Reader).map_err(|error| match error {
+            PoolError::Backend(fault) => fault,
+            PoolError::Timeout(_) => Fault::unavailable("all database connections are in use"),
+            other => Fault::unavailable(other.to_string()),
+        })
+    }
+
+    /// Runs `work` in a transaction on the writer's thread, together with other writes that wait, and returns when it is
+    /// committed. When `work` fails, what it wrote is undone, and nothing else is.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// Reads one row of the file, and has the writer answer.
+    pub async fn check(&self) -> Result<(), Fault> {
+        let mut conn = self.reader().await?;
+        let read: Option<(i64,)> = sql::<(BigInt,)>("SELECT count(*) FROM server_meta").row(&mut conn)?;
+        drop(conn);
+        read.ok_or_else(|| Fault::internal("the database does not answer"))?;
+        // A write that changes nothing: it takes SQLite's lock and comes back, without touching the disk.
+        self.write(|_| Ok::<(), Fault>(())).await
+    }
+
+    /// How busy the connections are. `waiting` holds the writes that wait, too.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        let status = self.readers.status();
+        let (queued, _) = self.writer.queue_length();
+        PoolStatus {
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            max: status.max_size,
+            waiting: status.waiting + queued,
+        }
+    }
+
+    /// See [`SecretClaim`].
+    pub async fn claim_secret(
+        &self,
+        fingerprint: &SecretFingerprint,
+        previous: &[SecretFingerprint],
+    ) -> Result<SecretClaim, Fault> {
+        let (fingerprint, previous) = (fingerprint.clone(), previous.to_vec());
+        self.write(move |conn| secret::claim(conn, &fingerprint, &previous)).await
+    }
+
+    /// Whether the database belongs to some secret already.
+    pub async fn has_secret(&self) -> Result<bool, Fault> {
+        let mut conn = self.reader().await?;
+        secret::is_claimed(&mut conn)
+    }
+}
+
+/// A connection of the pool; it goes back there when it is dropped.
+pub struct Reader(Object<ReaderManager>);
+
+impl Deref for Reader {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Reader {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.0
+    }
+}
+
+/// Runs several reads on one committed state of the database.
+pub fn snapshot<T, E: From<Fault>>(
+    conn: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    if sql("BEGIN").run(conn).is_err() {
+        // An earlier read on this connection panicked and left its snapshot open.
+        sql("ROLLBACK").run(conn)?;
+        sql("BEGIN").run(conn)?;
+    }
+    let result = work(conn);
+    // Nothing was written: this only lets go of the snapshot.
+    let ended = sql("COMMIT").run(conn);
+    let value = result?;
+    ended?;
+    Ok(value)
+}
+
+struct ReaderManager {
+    path: PathBuf,
+    busy_timeout: Duration,
+}
+
+impl managed::Manager for ReaderManager {
+    type Type = SqliteConnection;
+    type Error = Fault;
+
+    async fn create(&self) -> Result<SqliteConnection, Fault> {
+        open::reader(&self.path, self.busy_timeout)
+    }
+
+    async fn recycle(&self, _: &mut SqliteConnection, _: &Metrics) -> RecycleResult<Fault> {
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Opening connections, and telling what went wrong with one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel::Connection;
+use diesel::connection::SimpleConnection;
+use diesel::result::Error;
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use syncstorage_db_common::Fault;
+
+use crate::sql::sql;
+
+/// Marks the file as this server's (`PRAGMA application_id`): "Sync" in ASCII.
+const APPLICATION_ID: i64 = 0x5379_6e63;
+
+/// Why a database could not be opened; for the operator, complete with the path and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite refused.
+    #[error(
+        "cannot open the database {path}: {reason}. Expected a file that this server may create, read and write in a \
+         folder that it may write to (the setting is database_url)"
+    )]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// In SQLite's words.
+        reason: String,
+    },
+    /// Not a database, or a damaged one.
+    #[error(
+        "{path} is not a sound SQLite database: {reason}. Restore it from a backup, or move it away to start with an \
+         empty one (the setting is database_url)"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// In SQLite's words.
+        reason: String,
+    },
+    /// Another program's database.
+    #[error(
+        "{path} is a SQLite database, but not one of this server. Expected an empty or missing file, or one that this \
+         server made (the setting is database_url)"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A migration of a later version of this program has been here.
+    #[error(
+        "the database {path} has the schema {found} of a newer version of this server; this version knows {component} \
+         up to {known}. Run the newer version, or restore a backup made before the upgrade"
+    )]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// Whose tables: `storage`, `tokenserver` or `engine`.
+        component: String,
+        /// The unknown migration.
+        found: String,
+        /// The last migration that this program has.
+        known: String,
+    },
+    /// A migration failed; the database is as it was before.
+    #[error("cannot bring the tables of the database {path} up to date: {reason}")]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// In Diesel's or SQLite's words.
+        reason: String,
+    },
+}
+
+/// Opens the connection that writes, making the file where it is not there.
+pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Result<SqliteConnection, OpenError> {
+    let told = |error: String| {
+        if error.contains("not a database") || error.contains("malformed") {
+            OpenError::Corrupt { path: path.to_owned(), reason: error }
+        } else {
+            OpenError::Refused { path: path.to_owned(), reason: error }
+        }
+    };
+    let mut conn = connect(path, busy_timeout).map_err(told)?;
+    refuse_foreign(&mut conn).map_err(told)?.map_or(Ok(()), |()| Err(OpenError::Foreign { path: path.to_owned() }))?;
+    let synchronous = if durable { "FULL" } else { "OFF" };
+    // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
+    conn.batch_execute(&format!(
+        "PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = {synchronous};
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -8192;
+         PRAGMA application_id = {APPLICATION_ID};"
+    ))
+    .map_err(|error| told(error.to_string()))?;
+    Ok(conn)
+}
+
+/// Opens a connection that reads.
+pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<SqliteConnection, Fault> {
+    let mut conn = connect(path, busy_timeout).map_err(Fault::unavailable)?;
+    conn.batch_execute("PRAGMA query_only = ON; PRAGMA cache_size = -2048").map_err(fault)?;
+    Ok(conn)
+}
+
+fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConnection, String> {
+    let text = path.to_str().ok_or("the path is not valid UTF-8")?;
+    // Diesel takes a leading "file:" or "sqlite:" for a URL; "./" makes a path of any name.
+    let name = if path.is_absolute() { text.to_owned() } else { format!("./{text}") };
+    let mut conn = SqliteConnection::establish(&name).map_err(|error| error.to_string())?;
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON", busy_timeout.as_millis()))
+        .map_err(|error| error.to_string())?;
+    Ok(conn)
+}
+
+/// `Some` for a database that has tables and was not made by this server. Reads the file for the first time, too.
+fn refuse_foreign(conn: &mut SqliteConnection) -> Result<Option<()>, String> {
+    let words = |fault: Fault| match fault {
+        Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
+    };
+    let id: Option<(i64,)> =
+        sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id").row(conn).map_err(words)?;
+    let table: Option<(String,)> = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(words)?;
+    Ok((table.is_some() && id != Some((APPLICATION_ID,))).then_some(()))
+}
+
+/// Tells a transient failure of a statement from one that is not. Diesel does not pass SQLite's codes on, so its
+/// words have to do; they are fixed in SQLite's `sqlite3ErrStr`.
+pub(crate) fn fault(error: Error) -> Fault {
+    const TRANSIENT: [&str; 6] = [
+        "database is locked",
+        "database table is locked",
+        "database or disk is full",
+        "disk I/O error",
+        "unable to open database file",
+        "attempt to write a readonly database",
+    ];
+    let words = error.to_string();
+    if TRANSIENT.iter().any(|transient| words.contains(transient)) {
+        Fault::unavailable(error)
+    } else {
+        Fault::internal(error)
+    }
+}

@@ -1,0 +1,139 @@
+//! A statement in SQL whose prepared form each connection keeps.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use diesel::deserialize::FromSqlRow;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel::{QueryResult, RunQueryDsl};
+use syncstorage_db_common::Fault;
+
+use crate::open::fault;
+
+/// A value for a `?` of a statement.
+#[derive(Debug)]
+pub enum Bind<'a> {
+    /// An integer or NULL.
+    Integer(Option<i64>),
+    /// A text or NULL.
+    Text(Option<&'a str>),
+}
+
+impl From<i64> for Bind<'_> {
+    fn from(value: i64) -> Self {
+        Self::Integer(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Bind<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl<'a> From<&'a str> for Bind<'a> {
+    fn from(value: &'a str) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl<'a> From<Option<&'a str>> for Bind<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        Self::Text(value)
+    }
+}
+
+/// A statement with its values; `Row` is the SQL type of its rows, a tuple.
+///
+/// Diesel's `sql_query` prepares its statement anew at each use, which costs more than running it. This one says that
+/// it may be cached; the text is the key, so it must never hold a value.
+pub struct Sql<'a, Row = ()> {
+    text: Cow<'static, str>,
+    binds: Vec<Bind<'a>>,
+    row: PhantomData<Row>,
+}
+
+/// A statement whose text, with a `?` for each value, is one of a few in the program.
+pub fn sql<'a, Row>(text: impl Into<Cow<'static, str>>) -> Sql<'a, Row> {
+    Sql { text: text.into(), binds: Vec::new(), row: PhantomData }
+}
+
+impl<'a, Row> Sql<'a, Row> {
+    /// Gives the next `?` its value.
+    #[must_use]
+    pub fn bind(mut self, value: impl Into<Bind<'a>>) -> Self {
+        self.binds.push(value.into());
+        self
+    }
+}
+
+impl Sql<'_, ()> {
+    /// Runs the statement; the number of rows that it changed.
+    pub fn run(self, conn: &mut SqliteConnection) -> Result<usize, Fault> {
+        self.execute(conn).map_err(fault)
+    }
+}
+
+impl<Row: 'static> Sql<'_, Row> {
+    /// All rows.
+    pub fn rows<T>(self, conn: &mut SqliteConnection) -> Result<Vec<T>, Fault>
+    where
+        T: FromSqlRow<Row, Sqlite> + 'static,
+        Self: for<'q> diesel::query_dsl::methods::LoadQuery<'q, SqliteConnection, T>,
+    {
+        self.load(conn).map_err(fault)
+    }
+
+    /// The first row, if there is one.
+    pub fn row<T>(self, conn: &mut SqliteConnection) -> Result<Option<T>, Fault>
+    where
+        T: FromSqlRow<Row, Sqlite> + 'static,
+        Self: for<'q> diesel::query_dsl::methods::LoadQuery<'q, SqliteConnection, T>,
+    {
+        self.load_iter(conn).map_err(fault)?.next().transpose().map_err(fault)
+    }
+
+    /// Hands over the rows one by one, until there are no more or `take` fails.
+    pub fn each<T, E>(self, conn: &mut SqliteConnection, mut take: impl FnMut(T) -> Result<(), E>) -> Result<(), E>
+    where
+        T: FromSqlRow<Row, Sqlite> + 'static,
+        E: From<Fault>,
+        Self: for<'q> diesel::query_dsl::methods::LoadQuery<'q, SqliteConnection, T>,
+    {
+        for row in self.load_iter(conn).map_err(fault)? {
+            take(row.map_err(fault)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl<Row> QueryFragment<Sqlite> for Sql<'_, Row> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        let mut parts = self.text.split('?');
+        out.push_sql(parts.next().unwrap_or_default());
+        let mut binds = self.binds.iter();
+        for part in parts {
+            match binds.next() {
+                Some(Bind::Integer(value)) => out.push_bind_param::<Nullable<BigInt>, _>(value)?,
+                Some(Bind::Text(value)) => out.push_bind_param::<Nullable<Text>, _>(value)?,
+                None => return Err(diesel::result::Error::QueryBuilderError("a ? without a value".into())),
+            }
+            out.push_sql(part);
+        }
+        Ok(())
+    }
+}
+
+impl<Row> QueryId for Sql<'_, Row> {
+    type QueryId = ();
+    // The type does not tell one statement from another; the text does.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Row> Query for Sql<'_, Row> {
+    type SqlType = Row;
+}
+
+impl<Row> RunQueryDsl<SqliteConnection> for Sql<'_, Row> {}

@@ -1,0 +1,183 @@
+//! The one thread that writes: group commit.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diesel::sqlite::SqliteConnection;
+use syncstorage_db_common::Fault;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::sql::sql;
+
+/// At most so many writes in one transaction, so that the first of them does not wait for ever.
+const MAX_GROUP: usize = 256;
+
+/// A transaction takes no further writes when it has run so long.
+const MAX_GROUP_TIME: Duration = Duration::from_millis(50);
+
+/// One write that waits for its turn, then for the commit of the transaction it was part of.
+trait Job: Send {
+    /// Whether it is still worth running; if not, it has been answered.
+    fn is_wanted(&mut self) -> bool;
+    /// Does the work; whether to keep what it wrote.
+    fn run(&mut self, conn: &mut SqliteConnection) -> bool;
+    /// Tells the one who asked. `failed`: the transaction was not committed, whatever the work said.
+    fn answer(self: Box<Self>, failed: Option<&str>);
+}
+
+struct Write<T, E, F> {
+    work: Option<F>,
+    result: Option<Result<T, E>>,
+    reply: Option<oneshot::Sender<Result<T, E>>>,
+    deadline: Instant,
+}
+
+impl<T, E, F> Job for Write<T, E, F>
+where
+    T: Send,
+    E: Send + From<Fault>,
+    F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
+{
+    fn is_wanted(&mut self) -> bool {
+        if self.reply.as_ref().is_none_or(oneshot::Sender::is_closed) {
+            return false;
+        }
+        if Instant::now() > self.deadline {
+            self.send(Err(Fault::unavailable("the write waited too long for its turn").into()));
+            return false;
+        }
+        true
+    }
+
+    fn run(&mut self, conn: &mut SqliteConnection) -> bool {
+        let Some(work) = self.work.take() else { return false };
+        let result = catch_unwind(AssertUnwindSafe(|| work(conn)))
+            .unwrap_or_else(|panic| Err(Fault::internal(panic_message(panic.as_ref())).into()));
+        let keep = result.is_ok();
+        self.result = Some(result);
+        keep
+    }
+
+    fn answer(mut self: Box<Self>, failed: Option<&str>) {
+        let result = match (self.result.take(), failed) {
+            // A refusal wrote nothing, so that it holds whatever became of the others.
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(value)), None) => Ok(value),
+            (_, why) => Err(Fault::unavailable(why.unwrap_or("the write was not run").to_owned()).into()),
+        };
+        self.send(result);
+    }
+}
+
+impl<T, E, F> Write<T, E, F> {
+    fn send(&mut self, result: Result<T, E>) {
+        if let Some(reply) = self.reply.take() {
+            // Nobody there any more: the client went away.
+            let _ = reply.send(result);
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("a write panicked: {}", text.unwrap_or("(no message)"))
+}
+
+/// The queue to the thread that writes. Dropping it drains the queue and ends the thread.
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    wait_limit: Duration,
+}
+
+impl Writer {
+    /// Starts the thread. `queue_length`: how many writes may wait; `wait_limit`: how long each of them may.
+    pub(crate) fn start(conn: SqliteConnection, queue_length: usize, wait_limit: Duration) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(queue_length);
+        let thread = std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || run(conn, jobs))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), wait_limit })
+    }
+
+    /// Has `work` done in a transaction and waits until that is on disk.
+    pub(crate) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job =
+            Write { work: Some(work), result: None, reply: Some(reply), deadline: Instant::now() + self.wait_limit };
+        let queue = self.queue.as_ref().ok_or_else(|| Fault::unavailable("the database is closed"))?;
+        queue.try_send(Box::new(job)).map_err(|_| Fault::unavailable("too many writes wait for the database"))?;
+        answer.await.unwrap_or_else(|_| Err(Fault::unavailable("the database was closed").into()))
+    }
+
+    /// Writes that wait, and the most that may.
+    pub(crate) fn queue_length(&self) -> (usize, usize) {
+        self.queue.as_ref().map_or((0, 0), |queue| (queue.max_capacity() - queue.capacity(), queue.max_capacity()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    let mut group: Vec<Box<dyn Job>> = Vec::new();
+    while let Some(first) = jobs.blocking_recv() {
+        let outcome = transaction(&mut conn, first, &mut jobs, &mut group);
+        if outcome.is_err() {
+            // The transaction may be gone already: SQLite ends it itself on some errors.
+            let _ = sql("ROLLBACK").run(&mut conn);
+        }
+        let failed = outcome.err().map(|fault| match fault {
+            Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
+        });
+        for job in group.drain(..) {
+            job.answer(failed.as_deref());
+        }
+    }
+    // Leaves one tidy file behind. It is no loss if it fails, the next start does it.
+    let _ = sql("PRAGMA optimize").run(&mut conn);
+}
+
+/// Runs `first` and what waits behind it in one transaction; all that ran is in `group` then.
+fn transaction(
+    conn: &mut SqliteConnection,
+    first: Box<dyn Job>,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    group: &mut Vec<Box<dyn Job>>,
+) -> Result<(), Fault> {
+    let started = Instant::now();
+    let mut next = Some(first);
+    let mut open = false;
+    while let Some(mut job) = next {
+        if job.is_wanted() {
+            group.push(job);
+            if !open {
+                sql("BEGIN IMMEDIATE").run(conn)?;
+                open = true;
+            }
+            sql("SAVEPOINT job").run(conn)?;
+            if !group.last_mut().is_some_and(|job| job.run(conn)) {
+                sql("ROLLBACK TO job").run(conn)?;
+            }
+            sql("RELEASE job").run(conn)?;
+        }
+        let full = group.len() >= MAX_GROUP || started.elapsed() > MAX_GROUP_TIME;
+        next = if full { None } else { jobs.try_recv().ok() };
+    }
+    if open {
+        sql("COMMIT").run(conn)?;
+    }
+    Ok(())
+}
