@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use diesel::deserialize::FromSqlRow;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_dsl::methods::LoadQuery;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl};
@@ -76,12 +77,12 @@ impl Sql<'_, ()> {
     }
 }
 
-impl<Row: 'static> Sql<'_, Row> {
+impl<'a, Row> Sql<'a, Row> {
     /// All rows.
     pub fn rows<T>(self, conn: &mut SqliteConnection) -> Result<Vec<T>, Fault>
     where
-        T: FromSqlRow<Row, Sqlite> + 'static,
-        Self: for<'q> diesel::query_dsl::methods::LoadQuery<'q, SqliteConnection, T>,
+        T: FromSqlRow<Row, Sqlite>,
+        Self: LoadQuery<'a, SqliteConnection, T>,
     {
         self.load(conn).map_err(fault)
     }
@@ -89,8 +90,8 @@ impl<Row: 'static> Sql<'_, Row> {
     /// The first row, if there is one.
     pub fn row<T>(self, conn: &mut SqliteConnection) -> Result<Option<T>, Fault>
     where
-        T: FromSqlRow<Row, Sqlite> + 'static,
-        Self: for<'q> diesel::query_dsl::methods::LoadQuery<'q, SqliteConnection, T>,
+        T: FromSqlRow<Row, Sqlite>,
+        Self: LoadQuery<'a, SqliteConnection, T>,
     {
         self.load_iter(conn).map_err(fault)?.next().transpose().map_err(fault)
     }
@@ -98,9 +99,9 @@ impl<Row: 'static> Sql<'_, Row> {
     /// Hands over the rows one by one, until there are no more or `take` fails.
     pub fn each<T, E>(self, conn: &mut SqliteConnection, mut take: impl FnMut(T) -> Result<(), E>) -> Result<(), E>
     where
-        T: FromSqlRow<Row, Sqlite> + 'static,
+        T: FromSqlRow<Row, Sqlite>,
         E: From<Fault>,
-        Self: for<'q> diesel::query_dsl::methods::LoadQuery<'q, SqliteConnection, T>,
+        Self: LoadQuery<'a, SqliteConnection, T>,
     {
         for row in self.load_iter(conn).map_err(fault)? {
             take(row.map_err(fault)?)?;
