@@ -15,8 +15,10 @@ const SORTINDEX: i64 = 1;
 const TTL: i64 = 2;
 const PAYLOAD: i64 = 4;
 
+/// A random number, so that an id which a client makes up or keeps from another database is not found.
 const CREATE: &str = "
-    INSERT INTO batches (user_id, collection_id, created, records, bytes) VALUES (?, ?, ?, 0, 0)
+    INSERT INTO batches (batch_id, user_id, collection_id, created, records, bytes)
+    VALUES (random() & 9223372036854775807, ?, ?, ?, 0, 0)
     RETURNING batch_id";
 
 pub(crate) fn create(
@@ -42,8 +44,8 @@ pub(crate) fn append(
     condition: Precondition,
 ) -> Result<Stamped<()>, Failure> {
     let found = tx.find(collection)?;
-    let open = OpenBatch::find(tx, found.collection_id, batch)?;
     condition.check(found.last_modified()).map_err(Failure::Db)?;
+    let open = OpenBatch::find(tx, found.collection_id, batch)?;
     stage(tx, &open, changes)?;
     Ok(Stamped { last_modified: found.last_modified(), value: () })
 }
@@ -56,8 +58,8 @@ pub(crate) fn commit(
     condition: Precondition,
 ) -> Result<Written, Failure> {
     let found = tx.find(collection)?;
-    let open = OpenBatch::find(tx, found.collection_id, batch)?;
     condition.check(found.last_modified()).map_err(Failure::Db)?;
+    let open = OpenBatch::find(tx, found.collection_id, batch)?;
     let time = tx.time(found.store_modified)?;
     let collection_id = tx.collection_id(&found, collection)?;
     stage(tx, &open, changes)?;
@@ -75,11 +77,15 @@ struct OpenBatch {
 
 const FIND: &str = "
     SELECT batch_id, records, bytes FROM batches
-    WHERE batch_id = ? AND user_id = ? AND collection_id = ? AND created > ?";
+    WHERE batch_id = ? AND user_id = ? AND collection_id = ? AND created >= ?";
 
 impl OpenBatch {
     fn find(tx: &mut Transaction<'_>, collection_id: Option<i64>, batch: &BatchId) -> Result<Self, DbError> {
         let batch_id: i64 = batch.0.parse().map_err(|_| DbError::BatchNotFound)?;
+        if batch_id.to_string() != batch.0 {
+            // Another way to write the number is no id that was given out.
+            return Err(DbError::BatchNotFound);
+        }
         let collection_id = collection_id.ok_or(DbError::BatchNotFound)?;
         let row: Option<(i64, i64, i64)> = sql::<(BigInt, BigInt, BigInt)>(FIND)
             .bind(batch_id)

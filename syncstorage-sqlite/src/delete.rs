@@ -50,10 +50,11 @@ pub(crate) fn bsos(
     finish(tx, collection_id, time, growth).map(Deletion::Done)
 }
 
-/// The tables that hold what a collection has. The records of a batch go with it.
-const COLLECTION: [&str; 3] = [
+/// The records of a batch go with it.
+const DELETE_BATCHES: &str = "DELETE FROM batches WHERE user_id = ? AND collection_id = ?";
+
+const COLLECTION: [&str; 2] = [
     "DELETE FROM bsos WHERE user_id = ? AND collection_id = ?",
-    "DELETE FROM batches WHERE user_id = ? AND collection_id = ?",
     "DELETE FROM user_collections WHERE user_id = ? AND collection_id = ?",
 ];
 
@@ -64,9 +65,12 @@ pub(crate) fn collection(
 ) -> Result<Deletion, Failure> {
     let found = tx.find(collection)?;
     condition.check(found.last_modified()).map_err(Failure::Db)?;
-    let (Some(collection_id), Some(_)) = (found.collection_id, found.modified) else {
+    let Some(collection_id) = found.collection_id else { return Ok(Deletion::NoCollection(found.store_modified)) };
+    // Those of a collection that is yet to come, too: its client does not want them any more.
+    sql(DELETE_BATCHES).bind(tx.user).bind(collection_id).run(tx.conn)?;
+    if found.modified.is_none() {
         return Ok(Deletion::NoCollection(found.store_modified));
-    };
+    }
     let time = tx.time(found.store_modified)?;
     for statement in COLLECTION {
         sql(statement).bind(tx.user).bind(collection_id).run(tx.conn)?;

@@ -25,7 +25,7 @@ const UNCOUNT: &str = "
     WHERE user_id = ? AND collection_id = ?";
 
 const DELETE_BATCHES: &str = "
-    DELETE FROM batches WHERE batch_id IN (SELECT batch_id FROM batches WHERE created <= ? LIMIT ?)";
+    DELETE FROM batches WHERE batch_id IN (SELECT batch_id FROM batches WHERE created < ? LIMIT ?)";
 
 pub(crate) async fn purge(engine: &SqliteEngine, now_ms: i64, budget: PurgeBudget) -> Result<Purged, Fault> {
     let limit = i64::from(budget.rows);

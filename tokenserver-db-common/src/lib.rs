@@ -1,1 +1,25 @@
-//! To be written.
+//! What a tokenserver backend of a Sync 1.5 server is.
+//!
+//! The tokenserver knows who is a user, which storage user (`uid`) that is, and on which node the storage lies.
+//! [`TokenDb`] is the whole interface between the web layer and a database: one method is one operation, atomic and
+//! complete. What is decided is decided here, in pure functions that every backend calls inside its transaction:
+//! [`rules`] says whether a user is let in and what becomes of the rows, [`nodes`] which node takes a new user.
+//!
+//! With the feature `testing`, [`testing`] holds the conformance suite that every backend runs.
+
+mod account;
+mod db;
+mod error;
+pub mod nodes;
+mod policy;
+mod rows;
+pub mod rules;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use account::{Account, InvalidAccount};
+pub use db::{SignIn, SignedIn, TokenDb};
+pub use error::{Refusal, TokenError};
+pub use policy::{Policy, Registration};
+pub use rows::{Node, NodeRow, PUBLIC_URL_NODE_ID, RETIRED, ReplacedRow, SERVICE, UserRow, home};

@@ -50,7 +50,7 @@ CREATE INDEX bsos_sortindex ON bsos (user_id, collection_id, ifnull(sortindex, -
 CREATE INDEX bsos_expiry ON bsos (user_id, expiry, collection_id, payload_size) WHERE expiry IS NOT NULL;
 
 CREATE TABLE batches (
-    batch_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    batch_id INTEGER NOT NULL PRIMARY KEY,
     user_id INTEGER NOT NULL,
     collection_id INTEGER NOT NULL,
     created INTEGER NOT NULL,
