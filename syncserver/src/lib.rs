@@ -1,1 +1,15 @@
-//! To be written.
+//! A Firefox Sync server: the tokenserver and the storage API in one program.
+//!
+//! [`cli`] is what an operator types; [`server`] puts everything together and runs it; [`web`] and [`tokenserver`] answer
+//! requests; [`backend`] is the one place that knows which databases there are.
+
+pub mod backend;
+pub mod cli;
+pub mod logging;
+mod purge;
+pub mod server;
+pub mod settings;
+pub mod state;
+pub mod token;
+pub mod tokenserver;
+pub mod web;

@@ -1,0 +1,110 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use syncstorage_db_common::Clock;
+
+use crate::settings::{self, PublicUrl, Settings, SettingsError};
+use crate::{logging, server};
+
+/// How long a health check waits for its answer.
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A Firefox Sync server to run yourself.
+///
+/// Without a command it serves. Everything has a default that works: with no settings at all it listens on
+/// http://127.0.0.1:8000 and keeps its data in one SQLite file. Settings come from a file (--config) and from
+/// the environment, where they begin with SYNC_; `syncserver settings` prints all of them.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Exit status: 0 when all is well, 1 when something is wrong, 2 for a wrong command line.")]
+struct Arguments {
+    /// The settings file, in TOML. What the environment says counts more.
+    #[arg(long, short, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop (SIGTERM, or Ctrl-C). The default.
+    Serve,
+    /// Ask the server that runs with these settings whether it and its database are well; for containers.
+    Healthcheck,
+    /// Check the settings and say what is wrong with them, without touching anything.
+    CheckConfig,
+    /// Print every setting with its description and default, as a settings file to start from.
+    Settings,
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let command = arguments.command.unwrap_or(Command::Serve);
+    if let Command::Settings = command {
+        return print(settings::reference());
+    }
+    let settings = match settings::load(arguments.config.as_deref(), std::env::vars_os()) {
+        Ok(settings) => settings,
+        Err(error) => return wrong_settings(&error),
+    };
+    let result = match command {
+        Command::Serve => serve(settings),
+        Command::Healthcheck => healthcheck(&settings),
+        Command::CheckConfig | Command::Settings => return check_config(&settings),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("syncserver: {error}");
+    ExitCode::FAILURE
+}
+
+fn wrong_settings(error: &SettingsError) -> ExitCode {
+    fail(&format!("{error}\n\nRun `syncserver settings` for all settings and what they mean."))
+}
+
+/// Prints to the standard output; a reader that has had enough is no failure.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&error.to_string()),
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn serve(settings: Settings) -> Result<(), String> {
+    let log = logging::logger(&settings);
+    actix_web::rt::System::new().block_on(async move {
+        let running = server::start(settings, log, Clock::system()).await.map_err(|error| error.to_string())?;
+        running.serve().await.map_err(|error| error.to_string())
+    })
+}
+
+fn healthcheck(settings: &Settings) -> Result<(), String> {
+    let url = format!("{}/__heartbeat__", PublicUrl::of_listener(&settings.host, settings.port));
+    let agent = ureq::Agent::config_builder()
+        .timeout_global(Some(HEALTHCHECK_TIMEOUT))
+        .http_status_as_error(false)
+        .build()
+        .new_agent();
+    let mut answer = agent.get(&url).call().map_err(|error| format!("{url} does not answer: {error}"))?;
+    let status = answer.status().as_u16();
+    let body = answer.body_mut().read_to_string().unwrap_or_default();
+    if status == 200 { Ok(()) } else { Err(format!("{url} answers {status}: {body}")) }
+}
+
+fn check_config(settings: &Settings) -> ExitCode {
+    for warning in &settings.warnings {
+        eprintln!("warning: {warning}");
+    }
+    print(&format!("The settings are good. The server's URL is {}.\n", settings.public_url))
+}

@@ -1,0 +1,7 @@
+//! The program. See [`syncserver::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    syncserver::cli::main()
+}

@@ -1,0 +1,248 @@
+//! Puts the server together and runs it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::Server;
+use actix_web::http::{KeepAlive, Method};
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, web};
+use ring::hmac;
+use slog::Logger;
+use syncstorage_db_common::Clock;
+use tokenserver_db_common::{NodeRow, Policy};
+use tokio::task::JoinHandle;
+
+use crate::backend::{self, BackendError, Backends};
+use crate::purge;
+use crate::settings::{AllowedOrigin, Registration, Settings, TokenserverSettings};
+use crate::state::AppState;
+use crate::token::TokenKeys;
+use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
+use crate::web::hawk::SignedHost;
+use crate::web::{Parts, middleware, routes};
+
+/// How long requests under way may take when the server is told to stop.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// Under which the key for hashes in logs is derived from the master secret.
+const METRICS_LABEL: &[u8] = b"syncserver/v1/metrics-hash";
+
+/// Why the server cannot start; each is a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The databases.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The address.
+    #[error("cannot listen on {host}, port {port}: {error} (settings: host, port; SYNC_HOST, SYNC_PORT)")]
+    Listen {
+        /// As set.
+        host: String,
+        /// As set.
+        port: u16,
+        /// The system's word.
+        error: std::io::Error,
+    },
+}
+
+/// A server that listens.
+pub struct Running {
+    /// Where.
+    pub address: SocketAddr,
+    server: Server,
+    state: web::Data<AppState>,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// Opens the databases and begins to listen. Requests are answered once [`Running::serve`] is polled.
+pub async fn start(settings: Settings, log: Logger, clock: Clock) -> Result<Running, StartError> {
+    for warning in &settings.warnings {
+        slog::warn!(log, "{}", warning);
+    }
+    let backends = backend::open(&settings, clock.clone()).await?;
+    let description = backends.description.clone();
+    let state = web::Data::new(state(&settings, backends, &log, clock).await?);
+    let background = background(&settings, &state);
+    let (server, address) = listen(&settings, state.clone())?;
+    slog::info!(log, "listening";
+        "version" => env!("CARGO_PKG_VERSION"),
+        "address" => address.to_string(),
+        "database" => description,
+        "environment" => &settings.environment,
+    );
+    if settings.tokenserver.enabled {
+        slog::info!(log, "point Firefox here: set identity.sync.tokenserver.uri in about:config";
+            "identity.sync.tokenserver.uri" => format!("{}/1.0/sync/1.5", settings.public_url));
+    }
+    Ok(Running { address, server, state, background })
+}
+
+impl Running {
+    /// Answers requests until the process is told to stop, and returns when those under way are answered and every write
+    /// is on disk.
+    pub async fn serve(self) -> std::io::Result<()> {
+        let result = self.server.await;
+        for task in self.background {
+            task.abort();
+        }
+        slog::info!(self.state.log, "stopped");
+        // The last reference to the database goes here, and its writer with it.
+        drop(self.state);
+        result
+    }
+
+    /// A way to stop the server from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> actix_web::dev::ServerHandle {
+        self.server.handle()
+    }
+}
+
+async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clock) -> Result<AppState, StartError> {
+    let public_url = settings.public_url.clone();
+    let signed_host = if public_url.explicit {
+        SignedHost::Fixed { host: public_url.host.clone(), port: public_url.port }
+    } else {
+        SignedHost::OfRequest
+    };
+    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(|secret| secret.expose()).collect();
+    let secret = backends.master_secret.expose();
+    let tokens = match settings.tokenserver.enabled {
+        true => Some(tokenserver(settings, &backends, secret, log).await?),
+        false => None,
+    };
+    Ok(AppState {
+        db: backends.storage,
+        tokens,
+        token_keys: TokenKeys::new(secret, &previous),
+        public_url,
+        signed_host,
+        limits: settings.syncstorage.limits.clone(),
+        quota: settings.syncstorage.quota,
+        clock,
+        log: log.clone(),
+    })
+}
+
+async fn tokenserver(
+    settings: &Settings,
+    backends: &Backends,
+    secret: &str,
+    log: &Logger,
+) -> Result<Tokenserver, StartError> {
+    let set = &settings.tokenserver;
+    let db = Arc::clone(&backends.tokens);
+    if let Some(url) = &set.init_node_url {
+        let capacity = u32::try_from(set.init_node_capacity).unwrap_or(0);
+        if db.init_node(url, capacity).await.map_err(BackendError::from)? {
+            slog::info!(log, "added a node"; "node" => url, "capacity" => capacity);
+        }
+    }
+    warn_of_another_node(settings, &db.nodes().await.map_err(BackendError::from)?, log);
+    let metrics_secret = match &set.fxa_metrics_hash_secret {
+        Some(secret) => hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()),
+        None => {
+            let master = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+            hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&master, METRICS_LABEL).as_ref())
+        }
+    };
+    let server_url = set.fxa_oauth_server_url.to_string();
+    Ok(Tokenserver {
+        db,
+        policy: Arc::new(policy(set)),
+        access_tokens: Arc::new(AccessTokens::new(&server_url, &set.fxa_oauth_jwks, set.fxa_oauth_request_timeout, log)),
+        email_domain: set.fxa_email_domain.clone(),
+        token_duration: set.token_duration.as_secs(),
+        node_type: set.node_type.clone().unwrap_or_else(|| backends.node_type.to_owned()),
+        metrics_secret,
+        webhook: set.fxa_webhook.as_ref().map(|webhook| Webhook {
+            issuer: webhook.set_issuer.clone(),
+            client_id: webhook.set_client_id.clone(),
+            metrics_only: webhook.metrics_only,
+        }),
+    })
+}
+
+/// A database that was moved to another address still sends its users to the old one.
+fn warn_of_another_node(settings: &Settings, nodes: &[NodeRow], log: &Logger) {
+    let public_url = settings.public_url.to_string();
+    if let [only] = nodes
+        && settings.public_url.explicit
+        && only.url.trim_end_matches('/') != public_url
+    {
+        slog::warn!(log, "the only row of the table nodes is not public_url: clients are sent to the node of that row. \
+            Change the row, or delete it to have every user on public_url"; "node" => &only.url, "public_url" => public_url);
+    }
+}
+
+fn policy(set: &TokenserverSettings) -> Policy {
+    let registration = match &set.registration {
+        Registration::Open => tokenserver_db_common::Registration::Open,
+        Registration::Closed => tokenserver_db_common::Registration::Closed,
+        Registration::AllowList(uids) => tokenserver_db_common::Registration::AllowList(
+            uids.iter().map(|uid| format!("{uid}@{}", set.fxa_email_domain)).collect(),
+        ),
+    };
+    Policy { registration, max_users: set.max_users, node_capacity_release_rate: set.node_capacity_release_rate }
+}
+
+fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandle<()>> {
+    let mut tasks = Vec::new();
+    if let Some(tokens) = &state.tokens {
+        let access_tokens = Arc::clone(&tokens.access_tokens);
+        tasks.push(actix_web::rt::spawn(async move { access_tokens.keep_fresh().await }));
+    }
+    if let Some(interval) = settings.purge_interval {
+        let state = state.clone().into_inner();
+        tasks.push(actix_web::rt::spawn(purge::every(interval, state)));
+    }
+    tasks
+}
+
+fn listen(settings: &Settings, state: web::Data<AppState>) -> Result<(Server, SocketAddr), StartError> {
+    let parts = Parts {
+        prefix: settings.public_url.path.clone(),
+        storage: settings.syncstorage.enabled,
+        tokens: settings.tokenserver.enabled,
+        webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
+    };
+    let cors_settings = settings.cors.clone();
+    let failed = |error| StartError::Listen { host: settings.host.clone(), port: settings.port, error };
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(state.clone())
+            .wrap(cors(&cors_settings))
+            // Around CORS, too: a preflight is an answer as any other.
+            .wrap(from_fn(middleware::around))
+            .configure(|config| routes(config, &parts))
+    })
+    .workers(settings.workers)
+    .worker_max_blocking_threads(settings.worker_max_blocking_threads)
+    .keep_alive(match settings.actix_keep_alive {
+        Duration::ZERO => KeepAlive::Disabled,
+        time => KeepAlive::Timeout(time),
+    })
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .bind((settings.host.as_str(), settings.port))
+    .map_err(failed)?;
+    let address = server.addrs().first().copied();
+    let address = address.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    Ok((server.run(), address))
+}
+
+fn cors(settings: &crate::settings::Cors) -> Cors {
+    let methods = settings.allowed_methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok());
+    let mut cors = Cors::default().allowed_methods(methods).allow_any_header().expose_any_header().max_age(settings.max_age);
+    match &settings.allowed_origin {
+        AllowedOrigin::Any => cors = cors.allow_any_origin(),
+        AllowedOrigin::Only(origins) => {
+            for origin in origins {
+                cors = cors.allowed_origin(origin);
+            }
+        }
+    }
+    cors
+}

@@ -1,0 +1,185 @@
+//! Access tokens of Mozilla accounts: whose they are, and whether they are for Sync.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use slog::Logger;
+
+use super::crypto;
+use super::error::ApiTokenError;
+use super::http::HttpClient;
+use super::jwks::{Jwks, Keys, REFRESH_INTERVAL, VerifyingKey};
+use crate::settings::Jwk;
+
+/// What an access token must be good for.
+const SCOPE: &str = "https://identity.mozilla.com/apps/oldsync";
+
+/// What an access token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Claims {
+    /// The account.
+    pub(super) fxa_uid: String,
+    /// How often the account's sessions have been ended, as a time in ms.
+    pub(super) generation: Option<i64>,
+}
+
+/// Verifies access tokens: by the accounts server's keys, and where there are none by asking it.
+pub struct AccessTokens {
+    keys: Keys,
+    http: HttpClient,
+    verify_url: String,
+}
+
+#[derive(Clone, Deserialize)]
+struct JwtClaims {
+    sub: String,
+    #[serde(default)]
+    scope: String,
+    #[serde(default, rename = "fxa-generation")]
+    generation: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct VerifyAnswer {
+    user: String,
+    #[serde(default)]
+    scope: Vec<String>,
+    #[serde(default)]
+    generation: Option<i64>,
+}
+
+impl AccessTokens {
+    /// `server_url`: of the accounts server, without `/v1` and a trailing slash. `configured`: keys to use instead of those
+    /// that it publishes. `timeout`: for each request to it.
+    #[must_use]
+    pub fn new(server_url: &str, configured: &[Jwk], timeout: Duration, log: &Logger) -> Self {
+        crypto::install();
+        let http = HttpClient::new(timeout);
+        let configured: Vec<_> = configured.iter().filter_map(|jwk| VerifyingKey::new(Some(&jwk.kid), &jwk.n, &jwk.e)).collect();
+        let keys = if configured.is_empty() {
+            Keys::Fetched(Arc::new(Jwks::new(format!("{server_url}/v1/jwks"), http.clone(), log.clone())))
+        } else {
+            Keys::Configured(configured)
+        };
+        Self { keys, http, verify_url: format!("{server_url}/v1/verify") }
+    }
+
+    /// Keeps the keys fresh, for as long as it is polled.
+    pub async fn keep_fresh(&self) {
+        let Keys::Fetched(jwks) = &self.keys else { return };
+        loop {
+            jwks.refresh().await;
+            tokio::time::sleep(REFRESH_INTERVAL).await;
+        }
+    }
+
+    /// Whose token it is.
+    pub(super) async fn verify(&self, token: &str) -> Result<Claims, ApiTokenError> {
+        match self.decode::<JwtClaims>(token, is_access_token_type, validation()).await? {
+            Some(claims) => {
+                let has_scope = claims.scope.split([' ', ',']).any(|scope| scope == SCOPE);
+                accept(claims.sub, has_scope, claims.generation)
+            }
+            None => self.ask(token).await,
+        }
+    }
+
+    /// The claims of a JWT; `None` where it is none, or no key is known to verify it with.
+    pub(super) async fn decode<T: DeserializeOwned + Clone>(
+        &self,
+        token: &str,
+        is_type: impl Fn(Option<&str>) -> bool,
+        validation: Validation,
+    ) -> Result<Option<T>, ApiTokenError> {
+        if !is_jwt(token) {
+            return Ok(None);
+        }
+        let invalid = |why: String| ApiTokenError::invalid_credentials(format!("the token is not accepted: {why}"));
+        let header = decode_header(token).map_err(|error| invalid(error.to_string()))?;
+        if header.alg != Algorithm::RS256 || !is_type(header.typ.as_deref()) {
+            return Err(invalid(format!("its header has alg {:?} and typ {:?}", header.alg, header.typ)));
+        }
+        let Some(keys) = self.keys.candidates(header.kid.as_deref()).await else { return Ok(None) };
+        let mut why = format!("no known key is called {:?}", header.kid.unwrap_or_default());
+        for key in keys {
+            match decode::<T>(token, &key.key, &validation) {
+                Ok(data) => return Ok(Some(data.claims)),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        Err(invalid(why))
+    }
+
+    async fn ask(&self, token: &str) -> Result<Claims, ApiTokenError> {
+        let (status, body) = self
+            .http
+            .post(self.verify_url.clone(), json!({ "token": token }))
+            .await
+            .map_err(|error| ApiTokenError::unavailable(error.to_string()))?;
+        if !(200..300).contains(&status) {
+            let why = format!("the accounts server does not accept the token, it answers {status}");
+            return Err(ApiTokenError::invalid_credentials(why));
+        }
+        let answer: VerifyAnswer = serde_json::from_value(body).map_err(|error| {
+            ApiTokenError::unavailable(format!("the accounts server's answer about a token cannot be read: {error}"))
+        })?;
+        let has_scope = answer.scope.iter().any(|scope| scope == SCOPE);
+        accept(answer.user, has_scope, answer.generation)
+    }
+}
+
+fn accept(fxa_uid: String, has_scope: bool, generation: Option<i64>) -> Result<Claims, ApiTokenError> {
+    if !has_scope {
+        return Err(ApiTokenError::invalid_credentials(format!("the token's scope does not hold {SCOPE}")));
+    }
+    if fxa_uid.is_empty() {
+        return Err(ApiTokenError::invalid_credentials("the token names no account"));
+    }
+    Ok(Claims { fxa_uid, generation })
+}
+
+/// The audience of an access token is any of Mozilla's clients.
+fn validation() -> Validation {
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.validate_aud = false;
+    validation.leeway = 0;
+    validation.set_required_spec_claims(&["exp", "sub"]);
+    validation
+}
+
+pub(super) fn is_access_token_type(typ: Option<&str>) -> bool {
+    let typ = typ.unwrap_or_default().to_ascii_lowercase();
+    typ.strip_prefix("application/").unwrap_or(&typ) == "at+jwt"
+}
+
+/// Whether a token is a JWT at all: three parts, the first of them a JSON object.
+fn is_jwt(token: &str) -> bool {
+    let mut parts = token.split('.');
+    let header = parts.next().and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
+    parts.count() == 2 && serde_json::from_slice::<Map<String, Value>>(&header).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jwt_is_told_from_an_opaque_token() {
+        assert!(is_jwt("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"));
+        for other in ["", "0123456789abcdef", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30", "bnVsbA.e30.c2ln", "..", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln.x"] {
+            assert!(!is_jwt(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_type_of_an_access_token_is_known_with_and_without_its_prefix() {
+        assert!(is_access_token_type(Some("at+jwt")) && is_access_token_type(Some("application/at+JWT")));
+        assert!(!is_access_token_type(None) && !is_access_token_type(Some("JWT")));
+    }
+}

@@ -1,0 +1,82 @@
+//! `POST /1.0/webhooks/fxa/events`: what Mozilla accounts tell about a user.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use jsonwebtoken::{Algorithm, Validation};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Tokenserver;
+use super::error::{ApiTokenError, stamp};
+use super::handlers::bearer;
+use crate::state::AppState;
+
+const DELETE_USER: &str = "https://schemas.accounts.firefox.com/event/delete-user";
+const PASSWORD_CHANGE: &str = "https://schemas.accounts.firefox.com/event/password-change";
+
+/// How events are taken.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Who sends them.
+    pub issuer: String,
+    /// To whom they are sent: this server's client id.
+    pub client_id: String,
+    /// Take note of events and do nothing.
+    pub metrics_only: bool,
+}
+
+/// A security event token.
+#[derive(Clone, Deserialize)]
+struct EventToken {
+    sub: String,
+    #[serde(default)]
+    events: Map<String, Value>,
+}
+
+/// Takes events about one account.
+pub async fn webhook(request: HttpRequest, state: web::Data<AppState>) -> Result<HttpResponse, ApiTokenError> {
+    let configured = state.tokens.as_ref().and_then(|tokens| Some((tokens, tokens.webhook.as_ref()?)));
+    let (tokens, webhook) = configured.ok_or_else(|| ApiTokenError::internal("webhooks are off"))?;
+    let bad = |_| ApiTokenError::invalid_credentials("the event has no bearer token");
+    let token = bearer(&request).map_err(bad)?;
+    let event = tokens
+        .access_tokens
+        .decode::<EventToken>(token, |typ| !super::access_token::is_access_token_type(typ), validation(webhook))
+        .await?
+        .ok_or_else(|| ApiTokenError::invalid_credentials("the event is no JWT, or no key is known to verify it with"))?;
+    for (name, details) in &event.events {
+        slog::info!(state.log, "event of an account"; "event" => name, "account" => tokens.hashed(&event.sub));
+        if !webhook.metrics_only {
+            take(tokens, &event.sub, name, details, state.clock.now_ms()).await?;
+        }
+    }
+    let mut response = HttpResponse::Ok();
+    stamp(&mut response, &state.clock);
+    Ok(response.json(json!({})))
+}
+
+async fn take(tokens: &Tokenserver, fxa_uid: &str, name: &str, details: &Value, now_ms: i64) -> Result<(), ApiTokenError> {
+    let email = tokens.email(fxa_uid);
+    match name {
+        DELETE_USER => {
+            tokens.db.retire_user(&email, now_ms).await?;
+        }
+        PASSWORD_CHANGE => {
+            // Tokens from before the change have a lesser generation; the first one after it has this very time.
+            if let Some(changed) = details.get("changeTime").and_then(Value::as_i64) {
+                tokens.db.password_changed(&email, changed.saturating_sub(1)).await?;
+            }
+        }
+        // Events that this server has no use for.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn validation(webhook: &Webhook) -> Validation {
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.leeway = 0;
+    validation.set_issuer(&[&webhook.issuer]);
+    validation.set_audience(&[&webhook.client_id]);
+    validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+    validation
+}

@@ -1,0 +1,125 @@
+//! What happens around every request: the server's time, compression, the log.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, web};
+use slog::Logger;
+use syncstorage_db_common::TimeBound;
+
+use super::compression::compress;
+use super::error::{ApiError, RETRY_AFTER_SECONDS};
+use super::headers::{X_LAST_MODIFIED, X_WEAVE_TIMESTAMP};
+use crate::state::AppState;
+
+/// See the [module documentation](self).
+pub async fn around(
+    state: web::Data<AppState>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let mut response = if crashes_on_our_headers(&request) {
+        let mut refusal = HttpResponse::ServiceUnavailable();
+        refusal.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS)).content_type("application/json");
+        request.into_response(refusal.body("0"))
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    stamp(&mut response, &state);
+    log(&response, &state.log);
+    Ok(compress(response))
+}
+
+/// Every answer says what time it is for the server; a write has said its own time already. It is never before the
+/// time that the answer itself speaks of.
+fn stamp(response: &mut ServiceResponse<BoxBody>, state: &AppState) {
+    let headers = response.headers_mut();
+    if headers.contains_key(X_WEAVE_TIMESTAMP) {
+        return;
+    }
+    let now = state.clock.now();
+    let modified = headers.get(X_LAST_MODIFIED).filter(|value| {
+        let time = value.to_str().ok().and_then(|text| text.parse::<TimeBound>().ok());
+        time.is_some_and(|time| time.floor_ms() > now.as_ms())
+    });
+    let value = modified.cloned().or_else(|| HeaderValue::from_str(&now.to_string()).ok());
+    if let Some(value) = value {
+        headers.insert(X_WEAVE_TIMESTAMP, value);
+    }
+}
+
+/// One line for each request that is refused or fails. What the protocol foresees is none of the operator's business.
+fn log(response: &ServiceResponse<BoxBody>, log: &Logger) {
+    let Some(error) = response.response().error() else { return };
+    let status = response.status();
+    let is_answer = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED)
+        || status == StatusCode::NOT_FOUND && matches!(error.as_error::<ApiError>(), Some(ApiError::Db(_)));
+    let request = response.request();
+    let log = log.new(slog::o!(
+        "method" => request.method().as_str().to_owned(),
+        "path" => request.path().to_owned(),
+        "status" => status.as_u16(),
+    ));
+    let reason = error.to_string();
+    if is_answer {
+        slog::debug!(log, "request answered"; "reason" => reason);
+    } else if status.is_server_error() {
+        slog::error!(log, "request failed"; "reason" => reason);
+    } else if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+        slog::info!(log, "request refused"; "reason" => reason);
+    } else {
+        slog::warn!(log, "request refused"; "reason" => reason);
+    }
+}
+
+/// Early versions of Firefox for iOS crash on the headers of this API:
+/// `Firefox-iOS-Sync/<1 to 19>.<anything>b<number> (<anything>; iPhone OS <anything>) (<anything>)`.
+fn crashes_on_our_headers(request: &ServiceRequest) -> bool {
+    let agent = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    request.path().contains("/1.5/") && is_early_ios(agent)
+}
+
+fn is_early_ios(agent: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = || {
+        let (product, rest) = agent.strip_prefix("Firefox-iOS-Sync/")?.split_once(" (")?;
+        let (major, rest_of_version) = product.split_once('.')?;
+        let (_, build) = rest_of_version.rsplit_once('b')?;
+        let (device, rest) = rest.split_once(") (")?;
+        let (_, system) = device.split_once("; ")?;
+        Some((major, build, system, rest))
+    };
+    parts().is_some_and(|(major, build, system, rest)| {
+        let early = major.parse::<u8>().is_ok_and(|major| (1..=19).contains(&major)) && digits(major);
+        early && digits(build) && system.starts_with("iPhone OS ") && rest.ends_with(')')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_firefox_for_ios_is_told_from_later_ones() {
+        for early in [
+            "Firefox-iOS-Sync/1.0b1 (iPhone; iPhone OS 9.3) (Fennec (synctesting))",
+            "Firefox-iOS-Sync/18.0b1 (iPhone; iPhone OS 13.2.2) (Fennec (synctesting))",
+            "Firefox-iOS-Sync/19.2.1b12 (iPad Pro; iPhone OS 13.2.2) (Firefox)",
+        ] {
+            assert!(is_early_ios(early), "{early}");
+        }
+        for other in [
+            "",
+            "Firefox-iOS-Sync/20.0b1 (iPhone; iPhone OS 13.2.2) (Fennec (synctesting))",
+            "Firefox-iOS-Sync/0.5b1 (iPhone; iPhone OS 13.2.2) (Firefox)",
+            "Firefox-iOS-Sync/18.0 (iPhone; iPhone OS 13.2.2) (Firefox)",
+            "Firefox-iOS-FxA/18.0b1 (iPhone; iPhone OS 13.2.2) (Firefox)",
+            "Firefox-iOS-Sync/18.0b1 (iPhone; Android 13) (Firefox)",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+        ] {
+            assert!(!is_early_ios(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The web layer: what goes over the wire, and nothing of how it is stored.
+
+pub mod body;
+pub mod bso;
+pub mod collection;
+mod compression;
+pub mod error;
+pub mod extract;
+pub mod hawk;
+pub mod headers;
+pub mod info;
+pub mod middleware;
+pub mod ops;
+pub mod output;
+pub mod parse;
+pub mod query;
+mod routes;
+
+pub use routes::{Parts, routes};

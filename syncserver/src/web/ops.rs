@@ -1,0 +1,88 @@
+//! What operators and load balancers ask, and the page that a person sees.
+
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HeaderValue, RETRY_AFTER};
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::error::RETRY_AFTER_SECONDS;
+use crate::state::AppState;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `GET /__heartbeat__`: whether the databases answer.
+pub async fn heartbeat(state: web::Data<AppState>) -> HttpResponse {
+    let storage = state.db.check().await.map_err(|error| chain(&error));
+    let tokens = match &state.tokens {
+        Some(tokens) => tokens.db.check().await.map_err(|error| chain(&error)),
+        None => Ok(()),
+    };
+    let failure = storage.and(tokens).err();
+    if let Some(reason) = &failure {
+        slog::error!(state.log, "the database does not answer the heartbeat"; "reason" => reason);
+    }
+    let word = if failure.is_none() { "Ok" } else { "Err" };
+    let quota = state.quota.map_or(0, |quota| quota.limit);
+    let body = json!({
+        "version": VERSION,
+        "status": word,
+        "database": word,
+        "quota": { "enabled": state.quota.is_some(), "enforced": state.quota.is_some_and(|quota| quota.enforce), "size": quota },
+    });
+    match failure {
+        None => HttpResponse::Ok().json(body),
+        Some(_) => HttpResponse::ServiceUnavailable().insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS)).json(body),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// `GET /__lbheartbeat__`: whether this process answers, with the figures of its connections to the database.
+pub async fn lbheartbeat(state: web::Data<AppState>) -> HttpResponse {
+    let pool = state.db.pool_status();
+    HttpResponse::Ok().json(json!({
+        "active_connections": pool.in_use,
+        "idle_connections": pool.idle,
+        "max_connections": pool.max,
+        "waiting": pool.waiting,
+        "usage_percentage": pool.in_use * 100 / pool.max.max(1),
+    }))
+}
+
+/// `GET /__version__`
+pub async fn version() -> HttpResponse {
+    HttpResponse::Ok().json(json!({
+        "source": env!("CARGO_PKG_REPOSITORY"),
+        "version": VERSION,
+        "commit": option_env!("SYNCSERVER_COMMIT").unwrap_or_default(),
+        "build": option_env!("SYNCSERVER_BUILD").unwrap_or_default(),
+    }))
+}
+
+/// `GET /`: how to point a browser here.
+pub async fn front_page(state: web::Data<AppState>) -> HttpResponse {
+    let page = include_str!("front_page.html")
+        .replace("{{version}}", VERSION)
+        .replace("{{url}}", &escape(&state.public_url.to_string()));
+    HttpResponse::Ok()
+        .insert_header(ContentType::html())
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
+        .insert_header((
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
+        ))
+        .body(page)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

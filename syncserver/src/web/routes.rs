@@ -1,0 +1,97 @@
+//! The route table: every path that there is.
+
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig, delete, get, post, put, resource, scope};
+use actix_web::{Resource, Route, guard};
+
+use super::error::ApiError;
+use super::{bso, collection, info, ops};
+use crate::tokenserver;
+
+/// Which parts of the server are on.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The path of the public URL, without a trailing slash. Everything lives under it as well as under the root: a
+    /// proxy may take it off or leave it.
+    pub prefix: String,
+    /// The storage API.
+    pub storage: bool,
+    /// The tokenserver.
+    pub tokens: bool,
+    /// The tokenserver's webhooks.
+    pub webhooks: bool,
+}
+
+/// All paths.
+pub fn routes(config: &mut ServiceConfig, parts: &Parts) {
+    if !parts.prefix.is_empty() {
+        config.service(scope(&parts.prefix).configure(|config| below(config, parts)));
+    }
+    below(config, parts);
+    config.default_service(web::to(no_such_path));
+}
+
+fn below(config: &mut ServiceConfig, parts: &Parts) {
+    config
+        .service(at(&["/__heartbeat__"]).route(read().to(ops::heartbeat)))
+        .service(at(&["/__lbheartbeat__"]).route(read().to(ops::lbheartbeat)))
+        .service(at(&["/__version__"]).route(read().to(ops::version)));
+    if parts.storage {
+        config.service(scope("/1.5/{uid}").configure(storage));
+    }
+    if parts.tokens {
+        config
+            // Firefox appends nothing to what its user has set, and users set all of these.
+            .service(resource(["", "/"]).guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token))
+            .service(at(&["/token", "/token/", "/tokenserver", "/tokenserver/"]).route(get().to(tokenserver::token)));
+        for base in ["", "/token", "/tokenserver"] {
+            let path = format!("{base}/1.0/{{application}}/{{version}}");
+            config.service(at(&[path.as_str(), &format!("{path}/")]).route(get().to(tokenserver::token)));
+        }
+    }
+    if parts.webhooks {
+        config.service(at(&["/1.0/webhooks/fxa/events"]).route(post().to(tokenserver::webhook)));
+    }
+    config.service(at(&["", "/"]).route(read().to(ops::front_page)));
+}
+
+fn storage(config: &mut ServiceConfig) {
+    config
+        .service(at(&["/info/collections"]).route(read().to(info::collections)))
+        .service(at(&["/info/collection_counts"]).route(read().to(info::counts)))
+        .service(at(&["/info/collection_usage"]).route(read().to(info::usage)))
+        .service(at(&["/info/quota"]).route(read().to(info::quota)))
+        .service(at(&["/info/configuration"]).route(read().to(info::configuration)))
+        .service(at(&["", "/", "/storage", "/storage/"]).route(delete().to(collection::delete_store)))
+        .service(
+            at(&["/storage/{collection}"])
+                .route(read().to(collection::get))
+                .route(post().to(collection::post))
+                .route(delete().to(collection::delete)),
+        )
+        .service(
+            // Record ids hold slashes, and clients send them as they are.
+            at(&["/storage/{collection}/{id:.*}"])
+                .route(read().to(bso::get))
+                .route(put().to(bso::put))
+                .route(delete().to(bso::delete)),
+        );
+}
+
+/// A path, which answers 405 to methods that it does not take.
+fn at(paths: &[&str]) -> Resource {
+    resource(paths.to_vec()).default_service(web::to(method_not_allowed))
+}
+
+/// GET, or HEAD, which is GET without the body.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Method(Method::HEAD)))
+}
+
+async fn no_such_path() -> Result<&'static str, ApiError> {
+    Err(ApiError::no_such_path())
+}
+
+async fn method_not_allowed() -> Result<&'static str, ApiError> {
+    Err(ApiError::method_not_allowed())
+}
