@@ -113,24 +113,25 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
 
     // One file has one writer, whoever writes.
     let shared = storage == tokens;
-    let storage_tables = (syncstorage_sqlite::COMPONENT, syncstorage_sqlite::MIGRATIONS);
-    let token_tables = (tokenserver_sqlite::COMPONENT, tokenserver_sqlite::MIGRATIONS);
-    let first = if shared { vec![storage_tables, token_tables] } else { vec![storage_tables] };
-    let storage_engine = open_sqlite(&storage, &settings.syncstorage.database, first)?;
+    let mut storage_tables = vec![(syncstorage_sqlite::COMPONENT, syncstorage_sqlite::MIGRATIONS)];
+    let mut token_tables = Vec::new();
+    if settings.tokenserver.run_migrations {
+        token_tables.push((tokenserver_sqlite::COMPONENT, tokenserver_sqlite::MIGRATIONS));
+    }
+    if shared {
+        storage_tables.append(&mut token_tables);
+    }
+    let storage_engine = open_sqlite(&storage, &settings.syncstorage.database, storage_tables)?;
     let token_engine = if shared {
         Arc::clone(&storage_engine)
     } else {
-        let token_tables = (tokenserver_sqlite::COMPONENT, tokenserver_sqlite::MIGRATIONS);
-        open_sqlite(&tokens, &settings.tokenserver.database, vec![token_tables])?
+        open_sqlite(&tokens, &settings.tokenserver.database, token_tables)?
     };
 
     let (master_secret, source_of_secret) = find_secret(settings, &storage_engine).await?;
     let fingerprint = secret_file::fingerprint(master_secret.expose());
-    let previous: Vec<_> = settings
-        .previous_master_secrets
-        .iter()
-        .map(|secret| secret_file::fingerprint(secret.expose()))
-        .collect();
+    let previous: Vec<_> =
+        settings.previous_master_secrets.iter().map(|secret| secret_file::fingerprint(secret.expose())).collect();
     let engines = if shared { vec![&storage_engine] } else { vec![&storage_engine, &token_engine] };
     for engine in engines {
         if engine.claim_secret(&fingerprint, &previous).await? == SecretClaim::Other {

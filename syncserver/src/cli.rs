@@ -19,7 +19,10 @@ const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// http://127.0.0.1:8000 and keeps its data in one SQLite file. Settings come from a file (--config) and from
 /// the environment, where they begin with SYNC_; `syncserver settings` prints all of them.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Exit status: 0 when all is well, 1 when something is wrong, 2 for a wrong command line.")]
+#[command(
+    version,
+    after_help = "Exit status: 0 when all is well, 1 when something is wrong, 2 for a wrong command line."
+)]
 struct Arguments {
     /// The settings file, in TOML. What the environment says counts more.
     #[arg(long, short, value_name = "FILE", global = true)]

@@ -96,7 +96,9 @@ async fn delete_storage(state: &AppState, row: &ReplacedRow) -> Result<(), Boxed
         // The node is gone, and the data with it.
         None => Ok(()),
         Some(Node::PublicUrl) => Ok(state.db.delete_store(row.uid, Precondition::None).await.map(drop)?),
-        Some(Node::Url(url)) if *url == own => Ok(state.db.delete_store(row.uid, Precondition::None).await.map(drop)?),
+        Some(Node::Url(url)) if *url == own => {
+            Ok(state.db.delete_store(row.uid, Precondition::None).await.map(drop)?)
+        }
         Some(Node::Url(url)) => delete_on_node(state, url, row).await,
     }
 }
@@ -116,16 +118,23 @@ async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Resu
     let path = format!("{}/1.5/{uid}", base.path);
     let credentials = Credentials { id: token.id, key: Key::new(token.key.as_bytes(), SHA256)? };
     let nonce = format!("{:?}", SystemTime::now());
-    let header = RequestBuilder::new(Method::DELETE.as_str(), &base.host, base.port, &path)
-        .request()
-        .make_header_full(&credentials, SystemTime::now(), nonce.chars().filter(char::is_ascii_digit).collect::<String>())?;
+    let header =
+        RequestBuilder::new(Method::DELETE.as_str(), &base.host, base.port, &path).request().make_header_full(
+            &credentials,
+            SystemTime::now(),
+            nonce.chars().filter(char::is_ascii_digit).collect::<String>(),
+        )?;
     let status = tokio::task::spawn_blocking(move || {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(NODE_TIMEOUT))
             .http_status_as_error(false)
             .build()
             .new_agent();
-        agent.delete(&url).header("Authorization", format!("Hawk {header}")).call().map(|answer| answer.status().as_u16())
+        agent
+            .delete(&url)
+            .header("Authorization", format!("Hawk {header}"))
+            .call()
+            .map(|answer| answer.status().as_u16())
     })
     .await??;
     // A node that knows nothing of the user has nothing to delete.

@@ -1,8 +1,9 @@
 //! Puts the server together and runs it.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_cors::Cors;
 use actix_web::dev::Server;
@@ -10,6 +11,7 @@ use actix_web::http::{KeepAlive, Method};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
 use slog::Logger;
 use syncstorage_db_common::Clock;
 use tokenserver_db_common::{NodeRow, Policy};
@@ -17,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
 use crate::purge;
-use crate::settings::{AllowedOrigin, Registration, Settings, TokenserverSettings};
+use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
 use crate::token::TokenKeys;
 use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
@@ -58,15 +60,20 @@ pub struct Running {
 }
 
 /// Opens the databases and begins to listen. Requests are answered once [`Running::serve`] is polled.
-pub async fn start(settings: Settings, log: Logger, clock: Clock) -> Result<Running, StartError> {
+pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<Running, StartError> {
     for warning in &settings.warnings {
         slog::warn!(log, "{}", warning);
+    }
+    // First of all, so that a second server which was started by mistake touches nothing.
+    let (listeners, address) = bind(&settings.host, settings.port)?;
+    if settings.public_url.url.port == 0 {
+        settings.public_url.url.port = address.port();
     }
     let backends = backend::open(&settings, clock.clone()).await?;
     let description = backends.description.clone();
     let state = web::Data::new(state(&settings, backends, &log, clock).await?);
     let background = background(&settings, &state);
-    let (server, address) = listen(&settings, state.clone())?;
+    let server = serve(&settings, state.clone(), listeners)?;
     slog::info!(log, "listening";
         "version" => env!("CARGO_PKG_VERSION"),
         "address" => address.to_string(),
@@ -108,7 +115,7 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     } else {
         SignedHost::OfRequest
     };
-    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(|secret| secret.expose()).collect();
+    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
     let secret = backends.master_secret.expose();
     let tokens = match settings.tokenserver.enabled {
         true => Some(tokenserver(settings, &backends, secret, log).await?),
@@ -122,9 +129,21 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         signed_host,
         limits: settings.syncstorage.limits.clone(),
         quota: settings.syncstorage.quota,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        retires_at: retires_at(settings),
         clock,
         log: log.clone(),
     })
+}
+
+/// Some time after the set age, by chance, so that servers that were started together do not go together.
+fn retires_at(settings: &Settings) -> Option<Instant> {
+    let age = settings.syncstorage.lbheartbeat_ttl?;
+    let mut byte = [0];
+    // Without random numbers there is no jitter, which does no harm.
+    let _ = SystemRandom::new().fill(&mut byte);
+    let jitter = f64::from(settings.syncstorage.lbheartbeat_ttl_jitter) / 100.0 * f64::from(byte[0]) / 255.0;
+    Instant::now().checked_add(age.mul_f64(1.0 + jitter))
 }
 
 async fn tokenserver(
@@ -153,7 +172,12 @@ async fn tokenserver(
     Ok(Tokenserver {
         db,
         policy: Arc::new(policy(set)),
-        access_tokens: Arc::new(AccessTokens::new(&server_url, &set.fxa_oauth_jwks, set.fxa_oauth_request_timeout, log)),
+        access_tokens: Arc::new(AccessTokens::new(
+            &server_url,
+            &set.fxa_oauth_jwks,
+            set.fxa_oauth_request_timeout,
+            log,
+        )),
         email_domain: set.fxa_email_domain.clone(),
         token_duration: set.token_duration.as_secs(),
         node_type: set.node_type.clone().unwrap_or_else(|| backends.node_type.to_owned()),
@@ -202,7 +226,28 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
     tasks
 }
 
-fn listen(settings: &Settings, state: web::Data<AppState>) -> Result<(Server, SocketAddr), StartError> {
+/// Listens on every address that `host` has, of which the first is returned.
+fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { host: host.to_owned(), port, error };
+    let mut listeners = Vec::new();
+    for address in (host, port).to_socket_addrs().map_err(failed)? {
+        match TcpListener::bind(address) {
+            Ok(listener) => listeners.push(listener),
+            // A name may have addresses of a kind that this machine has not, such as localhost without IPv6.
+            Err(error) if matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported) => continue,
+            Err(error) => return Err(failed(error)),
+        }
+        if port == 0 {
+            // Another address would get another port.
+            break;
+        }
+    }
+    let first = listeners.first().ok_or_else(|| failed(ErrorKind::AddrNotAvailable.into()))?;
+    let address = first.local_addr().map_err(failed)?;
+    Ok((listeners, address))
+}
+
+fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpListener>) -> Result<Server, StartError> {
     let parts = Parts {
         prefix: settings.public_url.path.clone(),
         storage: settings.syncstorage.enabled,
@@ -210,8 +255,7 @@ fn listen(settings: &Settings, state: web::Data<AppState>) -> Result<(Server, So
         webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
     };
     let cors_settings = settings.cors.clone();
-    let failed = |error| StartError::Listen { host: settings.host.clone(), port: settings.port, error };
-    let server = HttpServer::new(move || {
+    let mut server = HttpServer::new(move || {
         App::new()
             .app_data(state.clone())
             .wrap(cors(&cors_settings))
@@ -225,17 +269,21 @@ fn listen(settings: &Settings, state: web::Data<AppState>) -> Result<(Server, So
         Duration::ZERO => KeepAlive::Disabled,
         time => KeepAlive::Timeout(time),
     })
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .bind((settings.host.as_str(), settings.port))
-    .map_err(failed)?;
-    let address = server.addrs().first().copied();
-    let address = address.ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    Ok((server.run(), address))
+    .shutdown_timeout(SHUTDOWN_SECONDS);
+    for listener in listeners {
+        server = server.listen(listener).map_err(|error| StartError::Listen {
+            host: settings.host.clone(),
+            port: settings.port,
+            error,
+        })?;
+    }
+    Ok(server.run())
 }
 
 fn cors(settings: &crate::settings::Cors) -> Cors {
     let methods = settings.allowed_methods.iter().filter_map(|method| Method::from_bytes(method.as_bytes()).ok());
-    let mut cors = Cors::default().allowed_methods(methods).allow_any_header().expose_any_header().max_age(settings.max_age);
+    let mut cors =
+        Cors::default().allowed_methods(methods).allow_any_header().expose_any_header().max_age(settings.max_age);
     match &settings.allowed_origin {
         AllowedOrigin::Any => cors = cors.allow_any_origin(),
         AllowedOrigin::Only(origins) => {

@@ -1,11 +1,12 @@
 //! What every request handler has at hand.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use slog::Logger;
 use syncstorage_db_common::{Clock, Db, Quota};
 
-use crate::settings::{Limits, PublicUrl};
+use crate::settings::{Limits, PublicUrl, TrustedProxies};
 use crate::token::TokenKeys;
 use crate::tokenserver::Tokenserver;
 use crate::web::hawk::SignedHost;
@@ -26,6 +27,10 @@ pub struct AppState {
     pub limits: Limits,
     /// `None`: no quota.
     pub quota: Option<Quota>,
+    /// Whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// When this process asks to be replaced; `None`: never.
+    pub retires_at: Option<Instant>,
     /// The time.
     pub clock: Clock,
     /// The log.

@@ -109,7 +109,8 @@ impl KeyType for KeyLength {
 
 fn hkdf(secret: &[u8], salt: &[u8], info: &[&[u8]]) -> [u8; KEY_BYTES] {
     let mut key = [0; KEY_BYTES];
-    let filled = Salt::new(HKDF_SHA256, salt).extract(secret).expand(info, KeyLength).and_then(|okm| okm.fill(&mut key));
+    let filled =
+        Salt::new(HKDF_SHA256, salt).extract(secret).expand(info, KeyLength).and_then(|okm| okm.fill(&mut key));
     // It can only fail for a length over 255 hashes.
     debug_assert!(filled.is_ok());
     key
@@ -171,7 +172,12 @@ mod tests {
     use super::*;
 
     fn payload() -> TokenPayload {
-        TokenPayload { uid: 12, node: "https://sync.example.com".into(), expires: 1_700_000_000.5, ..Default::default() }
+        TokenPayload {
+            uid: 12,
+            node: "https://sync.example.com".into(),
+            expires: 1_700_000_000.5,
+            ..Default::default()
+        }
     }
 
     #[test]

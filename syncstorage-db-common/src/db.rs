@@ -22,7 +22,12 @@ use crate::{
 ///   waits for a while, and is [unavailable](crate::Fault::Unavailable) after that.
 /// - A precondition is checked in the same transaction as what it guards, against the last-modified time of the
 ///   record, the collection or the store (zero where there is none).
+/// - Where several refusals apply, the first of these counts: no such record, the precondition, no such batch, the batch
+///   too large, no time to write at, over quota.
 /// - An expired record is absent everywhere.
+/// - A write is over quota when the quota is enforced, the user's unexpired bytes would be more than its limit after it,
+///   and more than before it: who is over it already may still delete and shrink. What is staged in a batch counts at its
+///   commit.
 /// - When a write returns, it survives a crash of the server.
 #[async_trait]
 pub trait Db: Send + Sync {
@@ -95,7 +100,8 @@ pub trait Db: Send + Sync {
     /// Deletes those of the records that are there. The collection stays and gets T, whether any was there or not.
     async fn delete_bsos(&self, at: &CollectionRef, ids: &[BsoId], condition: Precondition) -> DbResult<Deletion>;
 
-    /// Deletes a collection with its records and open batches; the store's last-modified time becomes T.
+    /// Deletes a collection with its records and open batches; the store's last-modified time becomes T. Batches of a
+    /// collection that is not there yet are ended, too, which nobody can see.
     async fn delete_collection(&self, at: &CollectionRef, condition: Precondition) -> DbResult<Deletion>;
 
     /// Deletes all that a user has, open batches too; only the store's last-modified time remains, and becomes T.
@@ -133,7 +139,7 @@ pub trait Db: Send + Sync {
         condition: Precondition,
     ) -> DbResult<Written>;
 
-    /// Removes expired records and stale batches for good, a bounded number at a time: call again while
+    /// Removes expired records and stale batches of all users for good, a bounded number at a time: call again while
     /// [`Purged::more`] says so. Changes nothing that a client can see.
     async fn purge(&self, budget: PurgeBudget) -> DbResult<Purged>;
 
@@ -190,7 +196,7 @@ pub enum Deletion {
 /// How much one call of [`Db::purge`] may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeBudget {
-    /// At most so many rows.
+    /// At most so many records and batches together.
     pub rows: u32,
 }
 

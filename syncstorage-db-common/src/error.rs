@@ -1,11 +1,4 @@
-//! How a storage operation can end otherwise than well.
-//!
-//! The variants fall into three tiers:
-//! - answers of the protocol ([`DbError::NotModified`] to [`DbError::OverQuota`]): expected, never logged as faults;
-//! - [`Fault::Unavailable`]: a transient fault; the client is to come back, and nothing was written;
-//! - [`Fault::Internal`] and [`DbError::Output`]: a fault of the machine or of the program, for the operator.
-//!
-//! No variant knows an HTTP status; the web layer maps them in one place.
+//! The errors of storage, in their tiers.
 
 use crate::SyncTimestamp;
 
@@ -15,7 +8,14 @@ pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 /// The result of a storage operation.
 pub type DbResult<T> = Result<T, DbError>;
 
-/// See the [module documentation](self).
+/// How a storage operation can end otherwise than well.
+///
+/// The variants fall into three tiers:
+/// - answers of the protocol ([`Self::NotModified`] to [`Self::OverQuota`]): expected, never logged as faults;
+/// - [`Fault::Unavailable`]: a transient fault; the client is to come back, and nothing was written;
+/// - [`Fault::Internal`] and [`Self::Output`]: a fault of the machine or of the program, for the operator.
+///
+/// No variant knows an HTTP status; the web layer maps them in one place.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// `X-If-Modified-Since` does not hold; the resource was last modified then.

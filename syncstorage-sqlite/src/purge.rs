@@ -36,8 +36,8 @@ pub(crate) async fn purge(engine: &SqliteEngine, now_ms: i64, budget: PurgeBudge
         .write(move |conn| {
             let bsos = delete_bsos(conn, &expired, now_ms)?;
             let stale = now_ms - BATCH_LIFETIME_MS;
-            // A batch holds many rows; a few of them are a budget's worth.
-            let few = (limit / 100).max(1);
+            // A batch holds many rows: a few of them are as much work as all the rest.
+            let few = (limit / 100).max(1).min(limit - i64::try_from(expired.len()).unwrap_or(limit));
             let batches = sql(DELETE_BATCHES).bind(stale).bind(few).run(conn)?;
             conn.batch_execute(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})")).map_err(Fault::internal)?;
             Ok(Purged {

@@ -1,7 +1,7 @@
 //! The settings: documented in one place, read from a file and the environment, validated once.
 //!
-//! [`load`] goes from raw to validated: [`layers`] collects what was given and refuses unknown names, [`read`] gives
-//! values their types, [`validate`] makes a [`Settings`] of them that contradicts itself nowhere. Names and defaults
+//! [`load`] goes from raw to validated: `layers` collects what was given and refuses unknown names, `read` gives
+//! values their types, `validate` makes a [`Settings`] of them that contradicts itself nowhere. Names and defaults
 //! stand in `config/syncserver.toml` alone, which [`reference()`] returns.
 
 mod error;
@@ -36,8 +36,8 @@ use layers::Layer;
 use read::Values;
 
 /// Reads the settings: the defaults, then the file if there is one, then the environment, given as pairs of names and
-/// values ([`std::env::vars_os`], or a test's own). Of the latter, `SYNC_…` and `SENTRY_DSN` are ours; `STATE_DIRECTORY`,
-/// `XDG_DATA_HOME` and `HOME` say where the data folder is by default.
+/// values ([`std::env::vars_os`], or a test's own). Of the latter, `SYNC_…` and `SENTRY_DSN` are ours;
+/// `STATE_DIRECTORY`, `XDG_DATA_HOME` and `HOME` say where the data folder is by default.
 pub fn load<N, V>(file: Option<&Path>, environment: impl IntoIterator<Item = (N, V)>) -> Result<Settings, SettingsError>
 where
     N: Into<OsString>,

@@ -87,7 +87,8 @@ impl Name {
     }
 }
 
-/// The setting or section in the settings file that is most like an unknown one. The right name in a wrong section is closest.
+/// The setting or section in the settings file that is most like an unknown one. The right name in a wrong
+/// section is closest.
 pub(super) fn nearest_in_file(path: &str) -> &'static str {
     let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
     let distance = |of: &str| {

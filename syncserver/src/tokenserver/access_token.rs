@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use slog::Logger;
 
@@ -61,7 +61,8 @@ impl AccessTokens {
     pub fn new(server_url: &str, configured: &[Jwk], timeout: Duration, log: &Logger) -> Self {
         crypto::install();
         let http = HttpClient::new(timeout);
-        let configured: Vec<_> = configured.iter().filter_map(|jwk| VerifyingKey::new(Some(&jwk.kid), &jwk.n, &jwk.e)).collect();
+        let configured: Vec<_> =
+            configured.iter().filter_map(|jwk| VerifyingKey::new(Some(&jwk.kid), &jwk.n, &jwk.e)).collect();
         let keys = if configured.is_empty() {
             Keys::Fetched(Arc::new(Jwks::new(format!("{server_url}/v1/jwks"), http.clone(), log.clone())))
         } else {
@@ -172,7 +173,15 @@ mod tests {
     #[test]
     fn a_jwt_is_told_from_an_opaque_token() {
         assert!(is_jwt("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"));
-        for other in ["", "0123456789abcdef", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30", "bnVsbA.e30.c2ln", "..", "eyJhbGciOiJSUzI1NiJ9.e30.c2ln.x"] {
+        for other in [
+            "",
+            "0123456789abcdef",
+            "a.b.c",
+            "eyJhbGciOiJSUzI1NiJ9.e30",
+            "bnVsbA.e30.c2ln",
+            "..",
+            "eyJhbGciOiJSUzI1NiJ9.e30.c2ln.x",
+        ] {
             assert!(!is_jwt(other), "{other}");
         }
     }

@@ -25,7 +25,9 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 pub(super) fn install() {
     static INSTALLED: Once = Once::new();
     // It only fails where there is a provider already, which is as good.
-    INSTALLED.call_once(|| drop(PROVIDER.install_default()));
+    INSTALLED.call_once(|| {
+        let _ = PROVIDER.install_default();
+    });
 }
 
 struct Rs256(DecodingKey);

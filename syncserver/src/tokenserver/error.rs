@@ -74,13 +74,27 @@ impl ApiTokenError {
     /// A path with another application.
     pub fn unsupported_application() -> Self {
         let (name, description) = ("application", "Unsupported application");
-        Self::new(StatusCode::NOT_FOUND, "error", "url", name, description, "the path names another application than sync")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "error",
+            "url",
+            name,
+            description,
+            "the path names another application than sync",
+        )
     }
 
     /// A path with another version.
     pub fn unsupported_version(version: &str) -> Self {
         let description = "Unsupported application version";
-        Self::new(StatusCode::NOT_FOUND, "error", "url", version, description, "the path names another version than 1.5")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "error",
+            "url",
+            version,
+            description,
+            "the path names another version than 1.5",
+        )
     }
 
     /// Something that is needed does not answer.
@@ -96,7 +110,14 @@ impl ApiTokenError {
     fn of_refusal(refusal: &Refusal) -> Self {
         let why = refusal.to_string();
         let client_state = |description| {
-            Self::new(StatusCode::UNAUTHORIZED, "invalid-client-state", "header", "X-Client-State", description, why.clone())
+            Self::new(
+                StatusCode::UNAUTHORIZED,
+                "invalid-client-state",
+                "header",
+                "X-Client-State",
+                description,
+                why.clone(),
+            )
         };
         match refusal {
             Refusal::RegistrationClosed | Refusal::NotOnAllowList | Refusal::UserLimit { .. } => {
@@ -116,6 +137,19 @@ impl ApiTokenError {
                 Self::unauthorized("invalid-keysChangedAt", why)
             }
         }
+    }
+}
+
+impl ApiTokenError {
+    /// A sign-in that failed. The log names an account that is not a user: the operator may want to let it in.
+    pub(super) fn of_sign_in(error: TokenError, fxa_uid: &str) -> Self {
+        use Refusal::{NotOnAllowList, RegistrationClosed, UserLimit};
+        let stranger = matches!(error, TokenError::Refused(RegistrationClosed | NotOnAllowList | UserLimit { .. }));
+        let mut error = Self::from(error);
+        if stranger {
+            error.why.push_str(&format!("; the account's id is {fxa_uid:?}"));
+        }
+        error
     }
 }
 
@@ -169,6 +203,6 @@ impl ResponseError for ApiTokenError {
 }
 
 /// The headers of every answer of the tokenserver.
-pub fn stamp(response: &mut HttpResponseBuilder, clock: &Clock) {
+pub(super) fn stamp(response: &mut HttpResponseBuilder, clock: &Clock) {
     response.insert_header(("X-Timestamp", clock.now_ms() / 1000)).insert_header(("X-Content-Type-Options", "nosniff"));
 }

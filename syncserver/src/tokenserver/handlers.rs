@@ -17,10 +17,13 @@ pub fn has_bearer(context: &GuardContext<'_>) -> bool {
 
 /// The access token of a request: all that follows the scheme.
 pub(super) fn bearer(request: &HttpRequest) -> Result<&str, ApiTokenError> {
-    let value = request.headers().get(AUTHORIZATION).ok_or_else(ApiTokenError::no_authorization)?;
-    let value = value.to_str().map_err(|_| ApiTokenError::no_authorization())?;
-    let (scheme, token) = value.split_once(' ').ok_or_else(ApiTokenError::no_authorization)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token) } else { Err(ApiTokenError::unsupported_scheme(scheme)) }
+    let value = request.headers().get(AUTHORIZATION).ok_or_else(ApiTokenError::no_authorization)?.as_bytes();
+    let space = value.iter().position(|byte| *byte == b' ').ok_or_else(ApiTokenError::no_authorization)?;
+    let (scheme, token) = (&value[..space], &value[space + 1..]);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Err(ApiTokenError::unsupported_scheme(&String::from_utf8_lossy(scheme)));
+    }
+    std::str::from_utf8(token).map_err(|_| ApiTokenError::invalid_credentials("the access token is not text in UTF-8"))
 }
 
 /// Answers a request for a storage token, at whatever path.
@@ -38,8 +41,7 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
     let claims = tokens.access_tokens.verify(access_token).await?;
     let duration = duration(request.query_string(), tokens.token_duration);
     let public_url = state.public_url.to_string();
-    let answer =
-        tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;
+    let answer = tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;
     let mut response = HttpResponse::Ok();
     stamp(&mut response, &state.clock);
     Ok(response.json(answer))

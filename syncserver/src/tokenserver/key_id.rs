@@ -39,7 +39,8 @@ impl KeyId {
     fn split(value: &str) -> Option<Self> {
         let (changed_at, state) = value.split_once('-')?;
         let client_state = URL_SAFE_NO_PAD.decode(state.trim_end_matches('=')).ok()?;
-        let keys_changed_at = changed_at.bytes().all(|byte| byte.is_ascii_digit()).then(|| changed_at.parse().ok())??;
+        let keys_changed_at =
+            changed_at.bytes().all(|byte| byte.is_ascii_digit()).then(|| changed_at.parse().ok())??;
         (client_state.len() <= MAX_CLIENT_STATE).then_some(Self { keys_changed_at, client_state })
     }
 
@@ -65,7 +66,18 @@ mod tests {
         assert_eq!(split("0000001700000-_-8"), Some((1_700_000, "ffef".into())));
         assert_eq!(split("0-"), Some((0, String::new())));
         assert_eq!(split("1-AAECAwQFBgcICQoLDA0ODw"), Some((1, "000102030405060708090a0b0c0d0e0f".into())));
-        for bad in ["", "1", "-qqqq", "x-qqqq", "+1-qqqq", "1.5-qqqq", "1-AAECAwQFBgcICQoLDA0ODxA", "1-q", "1-!!", "99999999999999999999-qqqq"] {
+        for bad in [
+            "",
+            "1",
+            "-qqqq",
+            "x-qqqq",
+            "+1-qqqq",
+            "1.5-qqqq",
+            "1-AAECAwQFBgcICQoLDA0ODxA",
+            "1-q",
+            "1-!!",
+            "99999999999999999999-qqqq",
+        ] {
             assert_eq!(split(bad), None, "{bad}");
         }
     }

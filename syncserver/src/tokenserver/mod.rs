@@ -82,7 +82,8 @@ impl Tokenserver {
             .map_err(|error| ApiTokenError::invalid_credentials(error.to_string()))?;
         let now_ms = clock.now_ms();
         let request = SignIn { account, policy: Arc::clone(&self.policy), now_ms };
-        let signed_in = self.db.sign_in(&request).await?;
+        let signed_in =
+            self.db.sign_in(&request).await.map_err(|error| ApiTokenError::of_sign_in(error, &claims.fxa_uid))?;
 
         let node = match &signed_in.node {
             Node::PublicUrl => public_url,

@@ -42,7 +42,9 @@ pub async fn webhook(request: HttpRequest, state: web::Data<AppState>) -> Result
         .access_tokens
         .decode::<EventToken>(token, |typ| !super::access_token::is_access_token_type(typ), validation(webhook))
         .await?
-        .ok_or_else(|| ApiTokenError::invalid_credentials("the event is no JWT, or no key is known to verify it with"))?;
+        .ok_or_else(|| {
+            ApiTokenError::invalid_credentials("the event is no JWT, or no key is known to verify it with")
+        })?;
     for (name, details) in &event.events {
         slog::info!(state.log, "event of an account"; "event" => name, "account" => tokens.hashed(&event.sub));
         if !webhook.metrics_only {
@@ -54,7 +56,13 @@ pub async fn webhook(request: HttpRequest, state: web::Data<AppState>) -> Result
     Ok(response.json(json!({})))
 }
 
-async fn take(tokens: &Tokenserver, fxa_uid: &str, name: &str, details: &Value, now_ms: i64) -> Result<(), ApiTokenError> {
+async fn take(
+    tokens: &Tokenserver,
+    fxa_uid: &str,
+    name: &str,
+    details: &Value,
+    now_ms: i64,
+) -> Result<(), ApiTokenError> {
     let email = tokens.email(fxa_uid);
     match name {
         DELETE_USER => {

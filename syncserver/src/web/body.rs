@@ -31,14 +31,16 @@ pub async fn read(request: &HttpRequest, payload: Payload, limit: u64) -> Result
     }
     let encoding = request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("(not text)"));
     if let Some(encoding) = encoding
-        && !["gzip", "br", "zstd", "deflate", "identity"].iter().any(|known| encoding.trim().eq_ignore_ascii_case(known))
+        && !["gzip", "br", "zstd", "deflate", "identity"]
+            .iter()
+            .any(|known| encoding.trim().eq_ignore_ascii_case(known))
     {
         return Err(ApiError::unsupported_media_type(&format!("Content-Encoding: {encoding}")));
     }
     let mut stream = Decompress::from_headers(payload, request.headers());
     let mut body = BytesMut::with_capacity(usize::try_from(length.unwrap_or(0)).unwrap_or(0));
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(broken)?;
+        let chunk = chunk.map_err(|error| broken(&error))?;
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_large());
         }
@@ -49,6 +51,6 @@ pub async fn read(request: &HttpRequest, payload: Payload, limit: u64) -> Result
     Ok(body)
 }
 
-fn broken(error: PayloadError) -> ApiError {
+fn broken(error: &PayloadError) -> ApiError {
     ApiError::bad_request(WeaveCode::Unknown, format!("the body could not be read: {error}"))
 }

@@ -2,7 +2,9 @@
 
 use actix_web::http::header::{CONTENT_TYPE, ContentType};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use syncstorage_db_common::{BatchId, BsoChange, BsoId, CollectionRef, DbError, Deletion, Patch, SyncTimestamp, Written};
+use syncstorage_db_common::{
+    BatchId, BsoChange, BsoId, CollectionRef, DbError, Deletion, Patch, SyncTimestamp, Written,
+};
 
 use super::body;
 use super::error::{ApiError, WeaveCode};

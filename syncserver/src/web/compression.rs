@@ -10,7 +10,7 @@ use actix_web::http::header::{AcceptEncoding, ContentEncoding, Encoding, Header,
 const MIN_BYTES: u64 = 1024;
 
 /// Compresses an answer, if that is worth it and the client asks for it.
-pub fn compress(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+pub(super) fn compress(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     match response.response().body().size() {
         BodySize::Sized(bytes) if bytes >= MIN_BYTES => {}
         BodySize::Stream => {}

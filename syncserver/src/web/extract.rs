@@ -28,7 +28,7 @@ pub struct Record(pub BsoRef);
 
 fn state(request: &HttpRequest) -> Result<&AppState, ApiError> {
     let state = request.app_data::<web::Data<AppState>>();
-    state.map(|state| state.get_ref()).ok_or_else(|| ApiError::Internal("the server has no state".into()))
+    state.map(web::Data::get_ref).ok_or_else(|| ApiError::Internal("the server has no state".into()))
 }
 
 fn user(request: &HttpRequest) -> Result<UserId, ApiError> {

@@ -46,8 +46,9 @@ struct AnnouncedHash(Vec<u8>);
 pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool) -> Result<UserId, ApiError> {
     let refuse = |why: &str| ApiError::unauthorized(why);
     let value = request.headers().get(AUTHORIZATION).ok_or_else(|| refuse("there is no Authorization header"))?;
-    let header = parse(value.to_str().unwrap_or_default())
-        .ok_or_else(|| refuse("the Authorization header is not of the form Hawk id=\"…\", ts=\"…\", nonce=\"…\", mac=\"…\""))?;
+    let header = parse(value.to_str().unwrap_or_default()).ok_or_else(|| {
+        refuse("the Authorization header is not of the form Hawk id=\"…\", ts=\"…\", nonce=\"…\", mac=\"…\"")
+    })?;
     let token_id = header.id.as_deref().ok_or_else(|| refuse("the Hawk header has no id"))?;
     let token = state
         .token_keys

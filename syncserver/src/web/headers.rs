@@ -67,7 +67,10 @@ pub fn check_announced_sizes(
         let Some(value) = headers.get(&name) else { continue };
         let text = value.to_str().unwrap_or_default();
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(ApiError::bad_request(WeaveCode::Unknown, format!("{name}: expected a number, found {text:?}")));
+            return Err(ApiError::bad_request(
+                WeaveCode::Unknown,
+                format!("{name}: expected a number, found {text:?}"),
+            ));
         }
         if total && !in_batch {
             let why = format!("{name} goes with a batch parameter");

@@ -12,7 +12,11 @@ use super::output::write_object;
 use crate::state::AppState;
 
 /// `GET /info/collections`
-pub async fn collections(user: User, request: HttpRequest, state: web::Data<AppState>) -> Result<HttpResponse, ApiError> {
+pub async fn collections(
+    user: User,
+    request: HttpRequest,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
     let collections = state.db.info_collections(user.0, precondition(&request)?).await?;
     Ok(by_collection(collections, |modified| modified))
 }

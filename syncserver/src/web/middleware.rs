@@ -1,17 +1,19 @@
 //! What happens around every request: the server's time, compression, the log.
 
+use std::net::IpAddr;
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, web};
-use slog::Logger;
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use syncstorage_db_common::TimeBound;
 
 use super::compression::compress;
 use super::error::{ApiError, RETRY_AFTER_SECONDS};
 use super::headers::{X_LAST_MODIFIED, X_WEAVE_TIMESTAMP};
+use crate::settings::TrustedProxies;
 use crate::state::AppState;
 
 /// See the [module documentation](self).
@@ -28,7 +30,7 @@ pub async fn around(
         next.call(request).await?.map_into_boxed_body()
     };
     stamp(&mut response, &state);
-    log(&response, &state.log);
+    log(&response, &state);
     Ok(compress(response))
 }
 
@@ -51,16 +53,17 @@ fn stamp(response: &mut ServiceResponse<BoxBody>, state: &AppState) {
 }
 
 /// One line for each request that is refused or fails. What the protocol foresees is none of the operator's business.
-fn log(response: &ServiceResponse<BoxBody>, log: &Logger) {
+fn log(response: &ServiceResponse<BoxBody>, state: &AppState) {
     let Some(error) = response.response().error() else { return };
     let status = response.status();
     let is_answer = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED)
         || status == StatusCode::NOT_FOUND && matches!(error.as_error::<ApiError>(), Some(ApiError::Db(_)));
     let request = response.request();
-    let log = log.new(slog::o!(
+    let log = state.log.new(slog::o!(
         "method" => request.method().as_str().to_owned(),
         "path" => request.path().to_owned(),
         "status" => status.as_u16(),
+        "client" => client(request, &state.trusted_proxies).map(|address| address.to_string()),
     ));
     let reason = error.to_string();
     if is_answer {
@@ -72,6 +75,21 @@ fn log(response: &ServiceResponse<BoxBody>, log: &Logger) {
     } else {
         slog::warn!(log, "request refused"; "reason" => reason);
     }
+}
+
+/// Who asks: the peer, or whom the proxies name that this server believes, the last of them first.
+fn client(request: &HttpRequest, trusted: &TrustedProxies) -> Option<IpAddr> {
+    let mut client = request.peer_addr()?.ip();
+    let named: Vec<&str> =
+        request.headers().get_all("X-Forwarded-For").filter_map(|value| value.to_str().ok()).collect();
+    for name in named.iter().rev().flat_map(|list| list.rsplit(',')) {
+        if !trusted.contains(client) {
+            break;
+        }
+        let Ok(address) = name.trim().parse() else { break };
+        client = address;
+    }
+    Some(client)
 }
 
 /// Early versions of Firefox for iOS crash on the headers of this API:
@@ -100,6 +118,25 @@ fn is_early_ios(agent: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn a_client_is_whom_trusted_proxies_name() {
+        let trusted: TrustedProxies =
+            ["127.0.0.1", "10.0.0.0/8"].map(|network| network.parse().unwrap()).into_iter().collect();
+        for (peer, forwarded, named) in [
+            ("192.0.2.1:1", "", "192.0.2.1"),
+            ("192.0.2.1:1", "203.0.113.7", "192.0.2.1"),
+            ("127.0.0.1:1", "203.0.113.7", "203.0.113.7"),
+            ("127.0.0.1:1", "198.51.100.9, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
+            ("127.0.0.1:1", "2001:db8::1", "2001:db8::1"),
+            ("127.0.0.1:1", "unknown", "127.0.0.1"),
+        ] {
+            let request = TestRequest::default().peer_addr(peer.parse().unwrap());
+            let request = request.insert_header(("X-Forwarded-For", forwarded)).to_http_request();
+            assert_eq!(client(&request, &trusted).unwrap().to_string(), named, "{peer} {forwarded}");
+        }
+    }
 
     #[test]
     fn early_firefox_for_ios_is_told_from_later_ones() {

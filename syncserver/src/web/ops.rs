@@ -1,5 +1,8 @@
 //! What operators and load balancers ask, and the page that a person sees.
 
+use std::time::Instant;
+
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, web};
 use serde_json::json;
@@ -46,10 +49,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// `GET /__lbheartbeat__`: whether this process answers, with the figures of its connections to the database.
+/// `GET /__lbheartbeat__`: whether this process answers, with the figures of its connections to the database. It fails
+/// when the process has reached the age at which it is to be replaced.
 pub async fn lbheartbeat(state: web::Data<AppState>) -> HttpResponse {
     let pool = state.db.pool_status();
-    HttpResponse::Ok().json(json!({
+    let retired = state.retires_at.is_some_and(|at| Instant::now() >= at);
+    let status = if retired { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+    HttpResponse::build(status).json(json!({
+        "retired": retired,
         "active_connections": pool.in_use,
         "idle_connections": pool.idle,
         "max_connections": pool.max,
@@ -78,7 +85,9 @@ pub async fn front_page(state: web::Data<AppState>) -> HttpResponse {
         .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
         .insert_header((
             CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"),
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
+            ),
         ))
         .body(page)
 }

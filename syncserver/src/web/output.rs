@@ -203,6 +203,8 @@ mod tests {
         assert_eq!(size, actix_web::body::BodySize::Sized(bytes.len() as u64));
         let parsed: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(parsed.len(), 40);
-        assert!(parsed.iter().enumerate().all(|(index, bso)| bso["id"] == index.to_string() && bso["payload"] == payload));
+        assert!(
+            parsed.iter().enumerate().all(|(index, bso)| bso["id"] == index.to_string() && bso["payload"] == payload)
+        );
     }
 }

@@ -330,8 +330,21 @@ mod tests {
     #[test]
     fn a_body_that_is_no_list_of_identified_objects_is_refused_as_a_whole() {
         for body in [
-            "", "{}", "null", "1", "\"a\"", "[1]", "[null]", "[[]]", "[{}]", r#"[{"id":1}]"#, r#"[{"id":null}]"#,
-            r#"[{"id":"a"},{"id":"a"}]"#, r#"[{"id":"a"}"#, r#"[{"id":"a"}] x"#, r#"[{"id":"a","payload":"\ud800"}]"#,
+            "",
+            "{}",
+            "null",
+            "1",
+            "\"a\"",
+            "[1]",
+            "[null]",
+            "[[]]",
+            "[{}]",
+            r#"[{"id":1}]"#,
+            r#"[{"id":null}]"#,
+            r#"[{"id":"a"},{"id":"a"}]"#,
+            r#"[{"id":"a"}"#,
+            r#"[{"id":"a"}] x"#,
+            r#"[{"id":"a","payload":"\ud800"}]"#,
         ] {
             assert!(post(body).is_err(), "{body}");
         }
@@ -372,18 +385,27 @@ mod tests {
         );
         assert_eq!(failed(r#"[{"id":"1","payload":"12345678901"}]"#), [("1".to_owned(), "retry bytes")]);
         assert_eq!(
-            failed(r#"[{"id":"1","payload":"1234567890"},{"id":"2","payload":"123456789"},{"id":"3","payload":"12"},{"id":"4","payload":"1"}]"#),
+            failed(
+                r#"[{"id":"1","payload":"1234567890"},{"id":"2","payload":"123456789"},{"id":"3","payload":"12"},{"id":"4","payload":"1"}]"#
+            ),
             [("3".to_owned(), "retry bytes")]
         );
     }
 
     #[test]
     fn newlines_separate_records() {
-        let lines = |body: &str| parse_post(body.as_bytes(), BodyFormat::Newlines, LIMITS).map(|posted| posted.changes.len());
+        let lines =
+            |body: &str| parse_post(body.as_bytes(), BodyFormat::Newlines, LIMITS).map(|posted| posted.changes.len());
         assert_eq!(lines(""), Ok(0));
         assert_eq!(lines("{\"id\":\"a\"}\n{\"id\":\"b\"}\n"), Ok(2));
         assert_eq!(lines("{\"id\":\"a\"}\n{\"id\":\"b\"}"), Ok(2));
-        for bad in ["\n", "{\"id\":\"a\"}\n\n", "{\"id\":\"a\"}\n\n{\"id\":\"b\"}", "[{\"id\":\"a\"}]", "{\"id\":\"a\"}{\"id\":\"b\"}"] {
+        for bad in [
+            "\n",
+            "{\"id\":\"a\"}\n\n",
+            "{\"id\":\"a\"}\n\n{\"id\":\"b\"}",
+            "[{\"id\":\"a\"}]",
+            "{\"id\":\"a\"}{\"id\":\"b\"}",
+        ] {
             assert!(lines(bad).is_err(), "{bad:?}");
         }
     }

@@ -229,8 +229,22 @@ mod tests {
     #[test]
     fn what_is_no_valid_value_is_refused() {
         for query in [
-            "newer=-1", "newer=1e3", "newer=", "older=x", "limit=-1", "limit=", "limit=1.0", "limit=+1", "sort=", "sort=Newest",
-            "offset=", "offset=abc", "ids=%00", "ids=a%0Ab", "ids=%FF", "limit=1&limit=2",
+            "newer=-1",
+            "newer=1e3",
+            "newer=",
+            "older=x",
+            "limit=-1",
+            "limit=",
+            "limit=1.0",
+            "limit=+1",
+            "sort=",
+            "sort=Newest",
+            "offset=",
+            "offset=abc",
+            "ids=%00",
+            "ids=a%0Ab",
+            "ids=%FF",
+            "limit=1&limit=2",
         ] {
             assert!(list(query).is_err(), "{query}");
         }

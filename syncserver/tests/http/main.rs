@@ -4,5 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod access_tokens;
+mod nodes;
+mod ops;
 mod server;
+mod sign_in;
 mod smoke;
+mod tokenserver;
+mod tokenserver_answers;
+mod tokenserver_errors;
+mod webhooks;

@@ -143,6 +143,13 @@ impl Tokenserver {
         insert.row::<(i64,)>(&mut self.open_database()).unwrap().unwrap().0
     }
 
+    /// The nodes, oldest first.
+    pub fn nodes(&self) -> Vec<Node> {
+        let select = "SELECT available, current_load FROM nodes ORDER BY id";
+        let found = sql::<(BigInt, BigInt)>(select).rows::<(i64, i64)>(&mut self.open_database()).unwrap();
+        found.into_iter().map(|(available, current_load)| Node { available, current_load }).collect()
+    }
+
     /// The rows of an account, oldest first.
     pub fn rows(&self, fxa_uid: &str) -> Vec<Row> {
         type Columns = (BigInt, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
@@ -176,6 +183,13 @@ pub struct Row {
     pub replaced_at: Option<i64>,
     pub nodeid: i64,
     pub keys_changed_at: Option<i64>,
+}
+
+/// What changes in a row of `nodes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub available: i64,
+    pub current_load: i64,
 }
 
 fn open(path: &Path) -> SqliteConnection {

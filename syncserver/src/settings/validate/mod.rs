@@ -51,7 +51,8 @@ pub(super) fn settings(
     let master_secret = values.secret("master_secret")?;
     if master_secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_GOOD_SECRET) {
         warnings.push(format!(
-            "{} is shorter than {SHORTEST_GOOD_SECRET} characters, so that somebody who has a token may find it by trying",
+            "{} is shorter than {SHORTEST_GOOD_SECRET} characters, so that somebody who has a token may \
+             find it by trying",
             values.name("master_secret"),
         ));
     }

@@ -1,16 +1,4 @@
-//! A storage in memory, so plain that it can be seen to be right: the oracle of the tests, and a fake for others.
-//!
-//! It is written from the protocol alone, and shares no code with any backend but the rules of this crate. Every
-//! operation takes one lock, works on a copy of the user's store, and puts the copy in place when all went well.
-//!
-//! What it decides where the protocol leaves room:
-//! - Refusals come in this order: precondition, record or batch not found, batch too large, no time to write at,
-//!   over quota.
-//! - With an enforced quota, a write is refused if the unexpired bytes of payload after it are more than the limit
-//!   and more than before it. So a user who is over already may delete, shrink and replace like by like.
-//! - A batch is stale when it is older than its lifetime; at exactly that age it is still open.
-//! - A deletion of a collection drops the open batches for it even where the collection itself is not there yet.
-//! - A write that would have to wait for the clock is unavailable at once.
+//! The model: a storage over plain maps.
 
 mod batches;
 mod select;
@@ -30,7 +18,19 @@ use crate::{
     Stamped, SyncTimestamp, UserId, WriteTime, Written, next_write_time,
 };
 
-/// See the [module documentation](self).
+/// A storage in memory, so plain that it can be seen to be right: the oracle of the tests, and a fake for others.
+///
+/// It is written from the protocol alone, and shares no code with any backend but the rules of this crate. Every
+/// operation takes one lock, works on a copy of the user's store, and puts the copy in place when all went well.
+///
+/// What it decides where the protocol leaves room:
+/// - Refusals come in this order: record not found (whatever the condition), precondition, batch not found, batch too
+///   large, no time to write at, over quota.
+/// - With an enforced quota, a write is refused if the unexpired bytes of payload after it are more than the limit
+///   and more than before it. So a user who is over already may delete, shrink and replace like by like.
+/// - A batch is stale when it is older than its lifetime; at exactly that age it is still open.
+/// - A deletion of a collection drops the open batches for it even where the collection itself is not there yet.
+/// - A write that would have to wait for the clock is unavailable at once.
 #[derive(Debug)]
 pub struct ModelDb {
     options: DbOptions,

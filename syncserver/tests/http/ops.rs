@@ -1,0 +1,193 @@
+//! What operators, load balancers and people with a browser ask (section 10).
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use serde_json::json;
+use testclient::{MockFxa, Reply, Request};
+
+use crate::tokenserver::Tokenserver;
+
+const PAGES: [&str; 4] = ["/__heartbeat__", "/__lbheartbeat__", "/__version__", "/"];
+
+#[tokio::test]
+async fn the_heartbeat_says_that_all_is_well() {
+    let tokens = Tokenserver::start();
+    let answer = tokens.send(&Request::get("/__heartbeat__")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "status": "Ok",
+            "database": "Ok",
+            "quota": { "enabled": false, "enforced": false, "size": 0 },
+        })
+    );
+    assert!(answer.header("Retry-After").is_none());
+}
+
+#[tokio::test]
+async fn the_heartbeat_tells_of_the_quota() {
+    let quota = ("SYNC_SYNCSTORAGE__LIMITS__MAX_QUOTA_LIMIT", "1000000");
+    let tokens = Tokenserver::start_with(&[("SYNC_SYNCSTORAGE__ENFORCE_QUOTA", "true"), quota]);
+    let answer = tokens.send(&Request::get("/__heartbeat__")).await;
+    assert_eq!(answer.json()["quota"], json!({ "enabled": true, "enforced": true, "size": 1_000_000 }));
+    let tokens = Tokenserver::start_with(&[("SYNC_SYNCSTORAGE__ENABLE_QUOTA", "true"), quota]);
+    let answer = tokens.send(&Request::get("/__heartbeat__")).await;
+    assert_eq!(answer.json()["quota"], json!({ "enabled": true, "enforced": false, "size": 1_000_000 }));
+}
+
+#[tokio::test]
+async fn the_heartbeat_is_503_when_the_database_fails() {
+    for broken in ["DROP TABLE server_meta", "DROP TABLE services", "DELETE FROM services"] {
+        let tokens = Tokenserver::start();
+        tokens.sql(broken);
+        let answer = tokens.send(&Request::get("/__heartbeat__")).await;
+        assert_eq!(answer.status, 503, "{broken}");
+        assert!(answer.header("Retry-After").is_some(), "{broken}");
+        let body = answer.json();
+        assert_eq!((&body["status"], &body["database"]), (&json!("Err"), &json!("Err")), "{broken}");
+        assert_eq!(body["version"], env!("CARGO_PKG_VERSION"), "{broken}");
+        assert!(!answer.text().contains("table"), "the cause is for the log: {answer:?}");
+        let lines = tokens.server.log_lines();
+        assert!(lines.iter().any(|line| line.starts_with("ERRO") && line.contains("heartbeat")), "{lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_heartbeat_is_503_when_the_database_takes_no_writes_and_recovers() {
+    let tokens = Tokenserver::start();
+    let mut other_program = tokens.open_database();
+    other_program.batch_execute("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 503);
+    other_program.batch_execute("ROLLBACK").unwrap();
+    assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_load_balancers_heartbeat_does_not_touch_the_database() {
+    let tokens = Tokenserver::start_with(&[("SYNC_SYNCSTORAGE__DATABASE_POOL_MAX_SIZE", "7")]);
+    tokens.sql("DROP TABLE server_meta; DROP TABLE services");
+    let mut other_program = tokens.open_database();
+    other_program.batch_execute("BEGIN EXCLUSIVE").unwrap();
+    let start = std::time::Instant::now();
+    let answer = tokens.send(&Request::get("/__lbheartbeat__")).await;
+    assert_eq!(answer.status, 200);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    let figures = answer.json();
+    assert_eq!((&figures["max_connections"], &figures["active_connections"]), (&json!(7), &json!(0)));
+    assert!(figures["idle_connections"].is_u64(), "{figures}");
+}
+
+#[tokio::test]
+async fn the_version_is_told() {
+    let tokens = Tokenserver::start();
+    let answer = tokens.send(&Request::get("/__version__")).await;
+    assert_eq!(answer.status, 200);
+    let body = answer.json();
+    let mut names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["build", "commit", "source", "version"]);
+    assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+    assert!(body["source"].as_str().unwrap().starts_with("https://"), "{body}");
+}
+
+#[tokio::test]
+async fn the_front_page_shows_the_url_to_paste() {
+    let tokens = Tokenserver::start_with(&[("SYNC_PUBLIC_URL", "https://example.com:8443/my~sync/")]);
+    let answer = tokens.send(&Request::get("/")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(answer.text().contains(">https://example.com:8443/my~sync/1.0/sync/1.5<"), "{}", answer.text());
+    assert!(answer.text().contains("identity.sync.tokenserver.uri"));
+    assert!(!answer.text().contains("{{"), "{}", answer.text());
+    let policy = answer.header("Content-Security-Policy").unwrap();
+    assert!(policy.contains("default-src 'none'"), "{policy}");
+}
+
+#[tokio::test]
+async fn nothing_that_a_client_sends_appears_on_the_front_page() {
+    let tokens = Tokenserver::start();
+    let request = Request::get("/?x=<script>alert(1)</script>").header("Host", "\"><script>alert(2)</script>");
+    let answer = tokens.send(&request).await;
+    assert!(!answer.text().contains("<script"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn there_is_no_page_that_fails_on_purpose_and_no_metrics_on_the_public_port() {
+    let tokens = Tokenserver::start();
+    for path in ["/__error__", "/metrics", "/__metrics__"] {
+        let answer = tokens.send(&Request::get(path)).await;
+        assert_eq!((answer.status, answer.text()), (404, "0"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let tokens = Tokenserver::start();
+    for page in PAGES {
+        let get = tokens.send(&Request::get(page)).await;
+        let head = tokens.send(&Request::head(page)).await;
+        assert_eq!((get.status, head.status), (200, 200), "{page}");
+        assert_eq!(head.header("Content-Type"), get.header("Content-Type"), "{page}");
+        assert_eq!(head.header("Content-Length"), Some(get.body.len().to_string().as_str()), "{page}");
+        // The next request on the same connection finds its own answer: there was no body.
+        let mut connection = tokens.server.connect().await;
+        assert_eq!(connection.send(&Request::head(page)).await.unwrap().status, 200);
+        assert_eq!(connection.send(&Request::get(page)).await.unwrap().body, get.body, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_not_allowed() {
+    let tokens = Tokenserver::start();
+    for page in PAGES {
+        for method in ["POST", "PUT", "DELETE"] {
+            assert_eq!(tokens.send(&Request::new(method, page)).await.status, 405, "{method} {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn web_pages_may_ask_for_the_heartbeat() {
+    let tokens = Tokenserver::start();
+    let origin = "https://status.example.com";
+    let answer = tokens.send(&Request::get("/__heartbeat__").header("Origin", origin)).await;
+    assert_eq!(answer.header("Access-Control-Allow-Origin"), Some(origin));
+    let preflight = Request::new("OPTIONS", "/__heartbeat__")
+        .header("Origin", origin)
+        .header("Access-Control-Request-Method", "GET")
+        .header("Access-Control-Request-Headers", "x-anything");
+    let answer = tokens.send(&preflight).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("Access-Control-Allow-Origin"), Some(origin));
+    assert_eq!(answer.header("Access-Control-Max-Age"), Some("1728000"));
+}
+
+#[tokio::test]
+async fn health_checks_are_not_logged() {
+    let tokens = Tokenserver::start();
+    tokens.wait_for_keys().await;
+    let before = tokens.server.log_lines().len();
+    for page in PAGES {
+        tokens.send(&Request::get(page)).await;
+    }
+    let lines = tokens.server.log_lines();
+    assert!(lines[before..].iter().all(|line| !line.contains("__")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn the_start_says_which_url_to_paste_and_does_not_wait_for_the_accounts_server() {
+    let fxa = MockFxa::start();
+    fxa.set_jwks(Reply::status(200, "{}").after(Duration::from_secs(30)));
+    let url = fxa.url();
+    let tokens = Tokenserver::start_with(&[
+        ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &url),
+        ("SYNC_TOKENSERVER__FXA_OAUTH_REQUEST_TIMEOUT", "1"),
+        ("SYNC_PUBLIC_URL", "https://sync.example.com"),
+    ]);
+    assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 200);
+    let lines = tokens.server.log_lines();
+    assert!(lines.iter().any(|line| line.contains("https://sync.example.com/1.0/sync/1.5")), "{lines:#?}");
+}
