@@ -22,6 +22,7 @@ test: ## Run all tests but the one with real Firefoxes
 lint: ## What has to pass before anything lands, besides the tests
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -134,7 +134,16 @@ async fn a_generation_may_be_absent_or_null() {
     assert_eq!(tokens.rows("set")[0].generation, 1_234);
 }
 
+/// Three stories at once, since each has to wait for [`SHORT_WHILE`].
 #[tokio::test]
+async fn keys_are_fetched_again_when_a_token_names_an_unknown_one_and_not_in_a_flood() {
+    tokio::join!(
+        a_new_key_of_the_accounts_server_is_fetched_once_when_a_token_names_it(),
+        a_token_with_an_unknown_key_is_refused_after_one_more_look(),
+        keys_that_cannot_be_fetched_any_more_stay_known(),
+    );
+}
+
 async fn a_new_key_of_the_accounts_server_is_fetched_once_when_a_token_names_it() {
     let tokens = Tokenserver::start();
     tokens.wait_for_keys().await;
@@ -156,7 +165,6 @@ async fn a_new_key_of_the_accounts_server_is_fetched_once_when_a_token_names_it(
     assert_eq!((tokens.fxa.jwks_requests(), tokens.fxa.verify_requests()), (2, 0));
 }
 
-#[tokio::test]
 async fn a_token_with_an_unknown_key_is_refused_after_one_more_look() {
     let tokens = Tokenserver::start();
     tokens.wait_for_keys().await;
@@ -173,7 +181,6 @@ async fn a_token_with_an_unknown_key_is_refused_after_one_more_look() {
     assert_eq!((tokens.fxa.jwks_requests(), tokens.fxa.verify_requests()), (2, 0));
 }
 
-#[tokio::test]
 async fn keys_that_cannot_be_fetched_any_more_stay_known() {
     let tokens = Tokenserver::start();
     tokens.wait_for_keys().await;
@@ -209,7 +216,8 @@ async fn without_a_usable_key_the_accounts_server_is_asked() {
     let broken = Reply::status(500, "oops");
     let no_json = Reply::status(200, "<html>");
     let empty = Reply::json(&json!({ "keys": [] }));
-    let no_rsa = Reply::json(&json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "test-key-1", "x": "", "y": "" }] }));
+    let no_rsa =
+        Reply::json(&json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "test-key-1", "x": "", "y": "" }] }));
     for jwks in [unreachable, broken, no_json, empty, no_rsa] {
         let tokens = Tokenserver::start();
         tokens.fxa.set_jwks(jwks.clone());

@@ -99,7 +99,9 @@ async fn a_full_house_is_503_and_the_log_says_what_to_change() {
     assert_error(&answer, 503, "internal-error", "internal", "", "Server error");
     assert!(tokens.rows(BOB).is_empty(), "no row without a place");
     let lines = tokens.server.log_lines();
-    let said = lines.iter().any(|line| line.contains("no node has room") && line.contains("SYNC_TOKENSERVER__INIT_NODE_CAPACITY"));
+    let said = lines
+        .iter()
+        .any(|line| line.contains("no node has room") && line.contains("SYNC_TOKENSERVER__INIT_NODE_CAPACITY"));
     assert!(said, "{lines:#?}");
     // Who has a place keeps it, and once the operator makes room the next one gets in.
     tokens.let_in(&Device::of(ALICE)).await;

@@ -17,35 +17,35 @@ use testclient::{Jwt, Key, MockFxa, Request, Response, Token};
 use crate::server::{Client, TestServer};
 
 /// The key under which accounts are hashed, in tests.
-pub const METRICS_SECRET: &str = "a metrics secret for tests";
+pub(crate) const METRICS_SECRET: &str = "a metrics secret for tests";
 
 /// An account.
-pub const ALICE: &str = "a11ce000000000000000000000000001";
+pub(crate) const ALICE: &str = "a11ce000000000000000000000000001";
 /// Another one.
-pub const BOB: &str = "b0b00000000000000000000000000002";
+pub(crate) const BOB: &str = "b0b00000000000000000000000000002";
 
 /// A server whose access tokens come from a mock of the accounts server. Both stop when it is dropped.
-pub struct Tokenserver {
+pub(crate) struct Tokenserver {
     /// The server.
-    pub server: TestServer,
+    pub(crate) server: TestServer,
     /// The accounts server.
-    pub fxa: Arc<MockFxa>,
+    pub(crate) fxa: Arc<MockFxa>,
     folder: Arc<TempDir>,
 }
 
 impl Tokenserver {
     /// With default settings and an empty database.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&[])
     }
 
     /// With these variables of the environment.
-    pub fn start_with(environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
         Self::start_on(Arc::new(TempDir::new().unwrap()), Arc::new(MockFxa::start()), environment)
     }
 
     /// Stopped, and started again on the same database with other settings.
-    pub fn restart_with(self, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn restart_with(self, environment: &[(&str, &str)]) -> Self {
         let Self { server, fxa, folder } = self;
         drop(server);
         Self::start_on(folder, fxa, environment)
@@ -64,53 +64,42 @@ impl Tokenserver {
     }
 
     /// Sends one request on a connection of its own.
-    pub async fn send(&self, request: &Request) -> Response {
+    pub(crate) async fn send(&self, request: &Request) -> Response {
         self.server.connect().await.send(request).await.unwrap()
     }
 
     /// Signs a device in.
-    pub async fn sign_in(&self, device: &Device) -> Response {
+    pub(crate) async fn sign_in(&self, device: &Device) -> Response {
         self.send(&device.request("/1.0/sync/1.5")).await
     }
 
     /// Signs a device in, which must succeed; the answer.
-    pub async fn let_in(&self, device: &Device) -> Value {
+    pub(crate) async fn let_in(&self, device: &Device) -> Value {
         let answer = self.sign_in(device).await;
         assert_eq!(answer.status, 200, "{device:?} got {answer:?}; the log: {:#?}", self.server.log_lines());
         answer.json()
     }
 
     /// The uid that a device gets.
-    pub async fn uid(&self, device: &Device) -> i64 {
+    pub(crate) async fn uid(&self, device: &Device) -> i64 {
         self.let_in(device).await["uid"].as_i64().unwrap()
     }
 
     /// The node that a device gets, out of its `api_endpoint`.
-    pub async fn node(&self, device: &Device) -> String {
+    pub(crate) async fn node(&self, device: &Device) -> String {
         let answer = self.let_in(device).await;
         let endpoint = answer["api_endpoint"].as_str().unwrap();
         endpoint.strip_suffix(&format!("/1.5/{}", answer["uid"])).unwrap().to_owned()
     }
 
     /// A client of the storage with the token that a device gets.
-    pub async fn storage(&self, device: &Device) -> Client {
+    pub(crate) async fn storage(&self, device: &Device) -> Client {
         let token = storage_token(&self.let_in(device).await);
         Client { connection: self.server.connect().await, token }
     }
 
-    /// Waits for a line of the log that holds this text.
-    pub async fn wait_for_log(&self, text: &str) {
-        for _ in 0..500 {
-            if self.server.log_lines().iter().any(|line| line.contains(text)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("nothing was logged about {text:?}: {:#?}", self.server.log_lines());
-    }
-
     /// Waits until the server has the keys that the accounts server publishes.
-    pub async fn wait_for_keys(&self) {
+    pub(crate) async fn wait_for_keys(&self) {
         for _ in 0..500 {
             if self.fxa.jwks_requests() > 0 {
                 return;
@@ -121,22 +110,22 @@ impl Tokenserver {
     }
 
     /// Where the server keeps its data.
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.folder.path().join("sync.db")
     }
 
     /// A connection of another program to the server's database.
-    pub fn open_database(&self) -> SqliteConnection {
+    pub(crate) fn open_database(&self) -> SqliteConnection {
         open(&self.database())
     }
 
     /// Runs statements in the server's database, as an operator might.
-    pub fn sql(&self, statements: &str) {
+    pub(crate) fn sql(&self, statements: &str) {
         self.open_database().batch_execute(statements).unwrap();
     }
 
     /// Adds a node with so many places, none of them taken; its id.
-    pub fn add_node(&self, url: &str, capacity: i64) -> i64 {
+    pub(crate) fn add_node(&self, url: &str, capacity: i64) -> i64 {
         let insert = "INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
             SELECT id, ?, ?, 0, ?, 0, 0 FROM services WHERE service = 'sync-1.5' RETURNING id";
         let insert = sql::<(BigInt,)>(insert).bind(url).bind(capacity).bind(capacity);
@@ -144,14 +133,14 @@ impl Tokenserver {
     }
 
     /// The nodes, oldest first.
-    pub fn nodes(&self) -> Vec<Node> {
+    pub(crate) fn nodes(&self) -> Vec<Node> {
         let select = "SELECT available, current_load FROM nodes ORDER BY id";
         let found = sql::<(BigInt, BigInt)>(select).rows::<(i64, i64)>(&mut self.open_database()).unwrap();
         found.into_iter().map(|(available, current_load)| Node { available, current_load }).collect()
     }
 
     /// The rows of an account, oldest first.
-    pub fn rows(&self, fxa_uid: &str) -> Vec<Row> {
+    pub(crate) fn rows(&self, fxa_uid: &str) -> Vec<Row> {
         type Columns = (BigInt, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
         type Found = (i64, i64, String, i64, Option<i64>, i64, Option<i64>);
         let select = "SELECT uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at
@@ -175,21 +164,21 @@ impl Tokenserver {
 
 /// A row of `users`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub uid: i64,
-    pub generation: i64,
-    pub client_state: String,
-    pub created_at: i64,
-    pub replaced_at: Option<i64>,
-    pub nodeid: i64,
-    pub keys_changed_at: Option<i64>,
+pub(crate) struct Row {
+    pub(crate) uid: i64,
+    pub(crate) generation: i64,
+    pub(crate) client_state: String,
+    pub(crate) created_at: i64,
+    pub(crate) replaced_at: Option<i64>,
+    pub(crate) nodeid: i64,
+    pub(crate) keys_changed_at: Option<i64>,
 }
 
 /// What changes in a row of `nodes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    pub available: i64,
-    pub current_load: i64,
+pub(crate) struct Node {
+    pub(crate) available: i64,
+    pub(crate) current_load: i64,
 }
 
 fn open(path: &Path) -> SqliteConnection {
@@ -199,47 +188,47 @@ fn open(path: &Path) -> SqliteConnection {
 }
 
 /// The storage token of an answer.
-pub fn storage_token(answer: &Value) -> Token {
+pub(crate) fn storage_token(answer: &Value) -> Token {
     let text = |name: &str| answer[name].as_str().unwrap();
     Token::from_parts(text("id"), text("key"), answer["uid"].as_u64().unwrap())
 }
 
 /// A device: an account, as of some time, with an encryption key.
 #[derive(Clone, Debug)]
-pub struct Device {
-    pub fxa_uid: String,
-    pub generation: Option<i64>,
-    pub keys_changed_at: i64,
-    pub client_state: Vec<u8>,
+pub(crate) struct Device {
+    pub(crate) fxa_uid: String,
+    pub(crate) generation: Option<i64>,
+    pub(crate) keys_changed_at: i64,
+    pub(crate) client_state: Vec<u8>,
 }
 
 impl Device {
     /// Of an account whose password and key are as old as the account.
-    pub fn of(fxa_uid: &str) -> Self {
+    pub(crate) fn of(fxa_uid: &str) -> Self {
         let client_state = b"the first key...".to_vec();
         Self { fxa_uid: fxa_uid.to_owned(), generation: Some(1_000), keys_changed_at: 1_000, client_state }
     }
 
     /// After a change of the password, or whatever ends an account's sessions.
-    pub fn generation(mut self, generation: impl Into<Option<i64>>) -> Self {
+    pub(crate) fn generation(mut self, generation: impl Into<Option<i64>>) -> Self {
         self.generation = generation.into();
         self
     }
 
     /// With a key that was made then; 0: nobody knows when.
-    pub fn keys_changed_at(mut self, at: i64) -> Self {
+    pub(crate) fn keys_changed_at(mut self, at: i64) -> Self {
         self.keys_changed_at = at;
         self
     }
 
     /// With this key.
-    pub fn key(mut self, client_state: &[u8]) -> Self {
+    pub(crate) fn key(mut self, client_state: &[u8]) -> Self {
         self.client_state = client_state.to_vec();
         self
     }
 
     /// The claims of its access token.
-    pub fn jwt(&self) -> Jwt {
+    pub(crate) fn jwt(&self) -> Jwt {
         let jwt = Jwt::access(&self.fxa_uid, 0).without_claim("fxa-generation");
         match self.generation {
             Some(generation) => jwt.claim("fxa-generation", generation),
@@ -248,17 +237,17 @@ impl Device {
     }
 
     /// Its `X-KeyID`.
-    pub fn key_id(&self) -> String {
+    pub(crate) fn key_id(&self) -> String {
         format!("{}-{}", self.keys_changed_at, URL_SAFE_NO_PAD.encode(&self.client_state))
     }
 
     /// Its request for a storage token.
-    pub fn request(&self, target: &str) -> Request {
+    pub(crate) fn request(&self, target: &str) -> Request {
         self.request_with(target, &self.jwt().sign(&Key::first()))
     }
 
     /// The same with an access token of another making.
-    pub fn request_with(&self, target: &str, access_token: &str) -> Request {
+    pub(crate) fn request_with(&self, target: &str, access_token: &str) -> Request {
         Request::get(target)
             .header("Authorization", format_args!("Bearer {access_token}"))
             .header("X-KeyID", self.key_id())
@@ -266,13 +255,13 @@ impl Device {
 }
 
 /// The body of an error.
-pub fn error_body(status: &str, location: &str, name: &str, description: &str) -> Value {
+pub(crate) fn error_body(status: &str, location: &str, name: &str, description: &str) -> Value {
     json!({ "status": status, "errors": [{ "location": location, "name": name, "description": description }] })
 }
 
 /// Checks an error of the tokenserver: all of its body, and the headers that every one has.
 #[track_caller]
-pub fn assert_error(answer: &Response, code: u16, status: &str, location: &str, name: &str, description: &str) {
+pub(crate) fn assert_error(answer: &Response, code: u16, status: &str, location: &str, name: &str, description: &str) {
     assert_eq!(answer.status, code, "{answer:?}");
     assert_eq!(answer.json(), error_body(status, location, name, description));
     assert_common_headers(answer);
@@ -281,7 +270,7 @@ pub fn assert_error(answer: &Response, code: u16, status: &str, location: &str, 
 
 /// Checks the headers that every answer of the tokenserver has.
 #[track_caller]
-pub fn assert_common_headers(answer: &Response) {
+pub(crate) fn assert_common_headers(answer: &Response) {
     let time: u64 = answer.header("X-Timestamp").unwrap().parse().unwrap();
     assert!(time.abs_diff(testclient::now().as_secs()) <= 5, "{answer:?}");
     assert_eq!(answer.header("Content-Type").map(|value| value.split(';').next().unwrap()), Some("application/json"));
