@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use syncstorage_db_common::Clock;
 
 use crate::settings::{self, PublicUrl, Settings, SettingsError};
+use crate::signals::StopSignals;
 use crate::{logging, server};
 
 /// How long a health check waits for its answer.
@@ -87,7 +88,10 @@ fn print(text: &str) -> ExitCode {
 fn serve(settings: Settings) -> Result<(), String> {
     let log = logging::logger(&settings);
     actix_web::rt::System::new().block_on(async move {
+        // First of all: to be told to stop while it starts must not kill the process in the middle of something.
+        let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
         let running = server::start(settings, log, Clock::system()).await.map_err(|error| error.to_string())?;
+        actix_web::rt::spawn(signals.obey(running.handle()));
         running.serve().await.map_err(|error| error.to_string())
     })
 }

@@ -9,6 +9,7 @@ pub mod logging;
 mod purge;
 pub mod server;
 pub mod settings;
+mod signals;
 pub mod state;
 pub mod token;
 pub mod tokenserver;

@@ -29,6 +29,9 @@ use crate::web::{Parts, middleware, routes};
 /// How long requests under way may take when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
 
+/// How long to wait for what still holds the database when all requests are answered.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Under which the key for hashes in logs is derived from the master secret.
 const METRICS_LABEL: &[u8] = b"syncserver/v1/metrics-hash";
 
@@ -88,16 +91,24 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
 }
 
 impl Running {
-    /// Answers requests until the process is told to stop, and returns when those under way are answered and every write
+    /// Answers requests until the server is stopped by its [handle](Self::handle), and returns when those under way are answered and every write
     /// is on disk.
     pub async fn serve(self) -> std::io::Result<()> {
         let result = self.server.await;
         for task in self.background {
             task.abort();
+            // Cancelled, as it was meant to be.
+            let _ = task.await;
         }
-        slog::info!(self.state.log, "stopped");
+        // The workers let go of the database a moment after they have answered their last request.
+        let state = self.state.into_inner();
+        let patience = Instant::now() + RELEASE_PATIENCE;
+        while Arc::strong_count(&state) > 1 && Instant::now() < patience {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        slog::info!(state.log, "stopped");
         // The last reference to the database goes here, and its writer with it.
-        drop(self.state);
+        drop(state);
         result
     }
 
@@ -269,6 +280,8 @@ fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpList
         Duration::ZERO => KeepAlive::Disabled,
         time => KeepAlive::Timeout(time),
     })
+    // Whoever runs the program looks after its signals, and stops the server by its handle.
+    .disable_signals()
     .shutdown_timeout(SHUTDOWN_SECONDS);
     for listener in listeners {
         server = server.listen(listener).map_err(|error| StartError::Listen {

@@ -1,7 +1,7 @@
 //! PUT and plain POST.
 
 use diesel::sql_types::{BigInt, Nullable};
-use sqlite_engine::sql;
+use sqlite_engine::{Sql, sql};
 use syncstorage_db_common::{
     BsoChange, BsoId, CollectionName, DbError, Fault, NO_PAYLOAD, Patch, Precondition, SyncTimestamp, Written, expiry,
 };
@@ -100,10 +100,39 @@ const INSERT: &str = "
     INSERT INTO bsos (user_id, collection_id, id, modified, sortindex, expiry, payload_size, payload)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 
-const UPDATE: &str =
-    "UPDATE bsos SET modified = ?, sortindex = ?, expiry = ?, payload_size = ?, payload = ? WHERE row_id = ?";
-
-const UPDATE_ALL_BUT_PAYLOAD: &str = "UPDATE bsos SET modified = ?, sortindex = ?, expiry = ? WHERE row_id = ?";
+/// The statement that changes a row. It names only what is to change: SQLite writes every index that a named column is
+/// part of, whether the value differs or not.
+fn update<'a>(
+    row_id: i64,
+    modified: SyncTimestamp,
+    sortindex: Option<Option<i64>>,
+    expiry: Option<Option<i64>>,
+    payload: Option<(i64, &'a str)>,
+) -> Sql<'a> {
+    let mut text = String::with_capacity(128);
+    text.push_str("UPDATE bsos SET modified = ?");
+    for (is_set, column) in [
+        (sortindex.is_some(), ", sortindex = ?"),
+        (expiry.is_some(), ", expiry = ?"),
+        (payload.is_some(), ", payload_size = ?, payload = ?"),
+    ] {
+        if is_set {
+            text.push_str(column);
+        }
+    }
+    text.push_str(" WHERE row_id = ?");
+    let mut statement = sql(text).bind(modified.as_ms());
+    if let Some(sortindex) = sortindex {
+        statement = statement.bind(sortindex);
+    }
+    if let Some(expiry) = expiry {
+        statement = statement.bind(expiry);
+    }
+    if let Some((size, payload)) = payload {
+        statement = statement.bind(size).bind(payload);
+    }
+    statement.bind(row_id)
+}
 
 /// Writes one record over its row, if it has one. What the change does not say stays, unless the row has expired.
 fn apply(
@@ -150,23 +179,10 @@ fn apply(
                 .bind(payload.unwrap_or(NO_PAYLOAD))
                 .run(tx.conn)?;
         }
-        (Some(row), Some(payload)) => {
-            sql(UPDATE)
-                .bind(modified.as_ms())
-                .bind(sortindex)
-                .bind(expiry)
-                .bind(size)
-                .bind(payload)
-                .bind(row.row_id)
-                .run(tx.conn)?;
-        }
-        (Some(row), None) => {
-            sql(UPDATE_ALL_BUT_PAYLOAD)
-                .bind(modified.as_ms())
-                .bind(sortindex)
-                .bind(expiry)
-                .bind(row.row_id)
-                .run(tx.conn)?;
+        (Some(row), payload) => {
+            let sortindex = (sortindex != row.sortindex).then_some(sortindex);
+            let expiry = (expiry != row.expiry).then_some(expiry);
+            update(row.row_id, modified, sortindex, expiry, payload.map(|payload| (size, payload))).run(tx.conn)?;
         }
     }
     let live_size = if is_live(expiry, tx.now_ms) { size } else { 0 };

@@ -5,8 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod access_tokens;
+mod auth;
+mod auth_hosts;
+mod check;
+mod info;
 mod nodes;
 mod ops;
+mod records;
 mod server;
 mod sign_in;
 mod smoke;
@@ -14,3 +19,4 @@ mod tokenserver;
 mod tokenserver_answers;
 mod tokenserver_errors;
 mod webhooks;
+mod writes;

@@ -1,6 +1,6 @@
 //! What operators, load balancers and people with a browser ask (section 10).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use serde_json::json;
@@ -56,18 +56,41 @@ async fn the_heartbeat_is_503_when_the_database_fails() {
 }
 
 #[tokio::test]
+async fn the_heartbeat_is_503_when_the_database_takes_no_writes_and_recovers() {
+    let tokens = Tokenserver::start();
+    let mut other_program = tokens.open_database();
+    other_program.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let start = Instant::now();
+    assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 503);
+    // One wait for the lock, not one for each of the two parts that share the file.
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    other_program.batch_execute("ROLLBACK").unwrap();
+    assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_load_balancers_heartbeat_does_not_touch_the_database() {
     let tokens = Tokenserver::start_with(&[("SYNC_SYNCSTORAGE__DATABASE_POOL_MAX_SIZE", "7")]);
     tokens.sql("DROP TABLE server_meta; DROP TABLE services");
     let mut other_program = tokens.open_database();
     other_program.batch_execute("BEGIN EXCLUSIVE").unwrap();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let answer = tokens.send(&Request::get("/__lbheartbeat__")).await;
     assert_eq!(answer.status, 200);
     assert!(start.elapsed() < Duration::from_secs(1));
     let figures = answer.json();
     assert_eq!((&figures["max_connections"], &figures["active_connections"]), (&json!(7), &json!(0)));
     assert!(figures["idle_connections"].is_u64(), "{figures}");
+}
+
+#[tokio::test]
+async fn a_process_of_the_age_at_which_it_is_to_be_replaced_says_so_to_the_load_balancer_alone() {
+    let age = [("SYNC_SYNCSTORAGE__LBHEARTBEAT_TTL", "1"), ("SYNC_SYNCSTORAGE__LBHEARTBEAT_TTL_JITTER", "0")];
+    let tokens = Tokenserver::start_with(&age);
+    assert_eq!(tokens.send(&Request::get("/__lbheartbeat__")).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(tokens.send(&Request::get("/__lbheartbeat__")).await.status, 500);
+    assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 200);
 }
 
 #[tokio::test]

@@ -88,6 +88,12 @@ impl TestServer {
     pub(crate) fn log_lines(&self) -> Vec<String> {
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// The last line about a request that was refused or failed.
+    pub(crate) fn last_refusal(&self) -> String {
+        let line = self.log_lines().into_iter().rev().find(|line| line.contains("request "));
+        line.expect("no request was refused so far")
+    }
 }
 
 impl Drop for TestServer {
@@ -114,6 +120,11 @@ pub(crate) struct Client {
 impl Client {
     /// Signs and sends a request. Its target begins behind `/1.5/<uid>`.
     pub(crate) async fn send(&mut self, method: &str, target: &str, build: impl FnOnce(Request) -> Request) -> Response {
+        // A server that answers before it has read the body hangs up after that.
+        if self.connection.is_closed() {
+            let addr = format!("{}:{}", self.connection.host, self.connection.port).parse().unwrap();
+            self.connection = Connection::connect(addr).await.unwrap();
+        }
         let request = build(Request::new(method, self.token.path(target))).auth(&self.token);
         self.connection.send(&request).await.unwrap()
     }

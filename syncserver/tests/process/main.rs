@@ -1,0 +1,18 @@
+//! The program as an operator runs it: started, stopped, killed, and given things that it cannot use.
+//!
+//! [`program::Server`] runs the real binary; no process outlives its test.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod client;
+mod command_line;
+mod crash;
+mod databases;
+mod first_start;
+mod full_disk;
+mod load;
+mod logs;
+mod places;
+mod program;
+mod secrets;
+mod stop;
