@@ -12,7 +12,7 @@ use crate::signals::StopSignals;
 use crate::{logging, server};
 
 /// How long a health check waits for its answer.
-const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(5);
+const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A Firefox Sync server to run yourself.
 ///

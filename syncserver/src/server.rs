@@ -13,7 +13,7 @@ use actix_web::{App, HttpServer, web};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use slog::Logger;
-use syncstorage_db_common::Clock;
+use syncstorage_db_common::{Clock, Db};
 use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
@@ -110,6 +110,12 @@ impl Running {
         // The last reference to the database goes here, and its writer with it.
         drop(state);
         result
+    }
+
+    /// The storage that it serves.
+    #[must_use]
+    pub fn storage(&self) -> Arc<dyn Db> {
+        Arc::clone(&self.state.db)
     }
 
     /// A way to stop the server from elsewhere.

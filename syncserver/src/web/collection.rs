@@ -118,7 +118,7 @@ pub fn written(done: &Written) -> HttpResponseBuilder {
     let mut response = unchanged(done.modified);
     response.insert_header((X_WEAVE_TIMESTAMP, done.modified.to_string()));
     if let Some(bytes) = done.quota_left {
-        response.insert_header((X_WEAVE_QUOTA_REMAINING, format!("{:.2}", bytes as f64 / 1024.0)));
+        response.insert_header((X_WEAVE_QUOTA_REMAINING, (bytes as f64 / 1024.0).to_string()));
     }
     response
 }

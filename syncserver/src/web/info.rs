@@ -41,16 +41,22 @@ pub async fn quota(user: User, request: HttpRequest, state: web::Data<AppState>)
 }
 
 /// `GET /info/configuration`
-pub async fn configuration(_: User, state: web::Data<AppState>) -> HttpResponse {
+pub async fn configuration(
+    _: User,
+    request: HttpRequest,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, ApiError> {
+    // It has to be a valid one, but the limits have no time to compare it with.
+    precondition(&request)?;
     let limits = &state.limits;
-    answer(SyncTimestamp::ZERO).json(json!({
+    Ok(answer(SyncTimestamp::ZERO).json(json!({
         "max_post_bytes": limits.sizes.max_post_bytes,
         "max_post_records": limits.max_post_records,
         "max_record_payload_bytes": limits.sizes.max_record_payload_bytes,
         "max_request_bytes": limits.sizes.max_request_bytes,
         "max_total_bytes": limits.max_total_bytes,
         "max_total_records": limits.max_total_records,
-    }))
+    })))
 }
 
 fn answer(last_modified: SyncTimestamp) -> actix_web::HttpResponseBuilder {

@@ -204,7 +204,7 @@ mod tests {
         let parsed: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(parsed.len(), 40);
         assert!(
-            parsed.iter().enumerate().all(|(index, bso)| bso["id"] == index.to_string() && bso["payload"] == payload)
+            parsed.iter().enumerate().all(|(index, bso)| bso["id"] == *index.to_string() && bso["payload"] == payload)
         );
     }
 }

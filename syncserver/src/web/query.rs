@@ -78,10 +78,10 @@ pub struct ListRequest {
     /// Which, and in which order.
     pub query: BsoQuery,
     /// What the offsets of this query's pages are bound to.
-    binding: [u8; BINDING_BYTES],
+    binding: String,
 }
 
-const BINDING_BYTES: usize = 8;
+const TAG_BYTES: usize = 8;
 
 impl ListRequest {
     /// Of the parameters of a request to `collection`.
@@ -115,7 +115,7 @@ impl ListRequest {
         };
         let binding = binding(&query, full, collection);
         if let Some(offset) = parameters.get("offset")? {
-            let cursor = decode_offset(offset, binding).filter(|cursor| cursor.fits(query.sort));
+            let cursor = decode_offset(offset, &binding).filter(|cursor| cursor.fits(query.sort));
             query.after = Some(cursor.ok_or_else(|| {
                 bad("offset: expected what X-Weave-Next-Offset of the page before said, with the same query")
             })?);
@@ -131,25 +131,29 @@ impl ListRequest {
             Cursor::Index(Some(sortindex), id) => (b'i', i64::from(*sortindex), id),
             Cursor::Index(None, id) => (b'n', 0, id),
         };
-        let mut bytes = self.binding.to_vec();
-        bytes.push(kind);
-        bytes.extend_from_slice(&key.to_be_bytes());
-        bytes.extend_from_slice(id.as_str().as_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        let place = [&[kind], key.to_be_bytes().as_slice(), id.as_str().as_bytes()].concat();
+        URL_SAFE_NO_PAD.encode([tag(&self.binding, &place).as_slice(), &place].concat())
     }
 }
 
-/// A digest of all that a page sequence depends on but its `limit`.
-fn binding(query: &BsoQuery, full: bool, collection: &CollectionName) -> [u8; BINDING_BYTES] {
-    let text = format!("{collection} {full} {:?} {:?} {:?} {:?}", query.ids, query.newer, query.older, query.sort);
-    let mut binding = [0; BINDING_BYTES];
-    binding.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..BINDING_BYTES]);
-    binding
+/// All that a page sequence depends on but its `limit`.
+fn binding(query: &BsoQuery, full: bool, collection: &CollectionName) -> String {
+    format!("{collection} {full} {:?} {:?} {:?} {:?}", query.ids, query.newer, query.older, query.sort)
 }
 
-fn decode_offset(offset: &str, binding: [u8; BINDING_BYTES]) -> Option<Cursor> {
+/// What tells an offset that was given out for a query from one for another query, or from one that was cut off.
+fn tag(binding: &str, place: &[u8]) -> [u8; TAG_BYTES] {
+    let mut tag = [0; TAG_BYTES];
+    tag.copy_from_slice(&digest(&SHA256, &[binding.as_bytes(), b"\n", place].concat()).as_ref()[..TAG_BYTES]);
+    tag
+}
+
+fn decode_offset(offset: &str, binding: &str) -> Option<Cursor> {
     let bytes = URL_SAFE_NO_PAD.decode(offset).ok()?;
-    let rest = bytes.strip_prefix(&binding)?;
+    let (given, rest) = bytes.split_first_chunk::<TAG_BYTES>()?;
+    if *given != tag(binding, rest) {
+        return None;
+    }
     let (kind, rest) = rest.split_first()?;
     let (key, id) = rest.split_first_chunk::<8>()?;
     let key = i64::from_be_bytes(*key);

@@ -7,10 +7,17 @@
 mod access_tokens;
 mod auth;
 mod auth_hosts;
+mod batches;
 mod check;
+mod collection_get;
+mod collection_post;
 mod info;
+mod limits;
 mod nodes;
 mod ops;
+mod paging;
+mod preconditions;
+mod purge;
 mod records;
 mod server;
 mod sign_in;

@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
 use slog::{Drain, KV, Never, OwnedKVList, Record, Serializer};
+use syncserver::settings::Settings;
 use syncserver::{server, settings};
-use syncstorage_db_common::Clock;
 use syncstorage_db_common::testing::ManualClock;
+use syncstorage_db_common::{Clock, Db};
 use tempfile::TempDir;
 use testclient::{Connection, Request, Response, Token};
 
@@ -19,6 +20,8 @@ pub(crate) const SECRET: &str = "a master secret for tests";
 pub(crate) struct TestServer {
     /// Where it listens.
     pub(crate) addr: SocketAddr,
+    /// The storage behind it, for what cannot be asked over the wire. `None` only once it stops.
+    pub(crate) storage: Option<Arc<dyn Db>>,
     log: Log,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
@@ -59,19 +62,23 @@ impl TestServer {
         variables.retain(|(name, _)| !environment.iter().any(|(given, _)| given == name));
         variables.extend(environment);
         let settings = settings::load(None, variables).unwrap();
+        Self::run(settings, clock, folder)
+    }
 
+    /// With these settings, and a folder that goes with the server.
+    pub(crate) fn run(settings: Settings, clock: Clock, folder: TempDir) -> Self {
         let log = Log::default();
         let (started, address) = mpsc::channel();
         let root = slog::Logger::root(log.clone().fuse(), slog::o!());
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let running = server::start(settings, root, clock).await.unwrap();
-                started.send((running.address, running.handle())).unwrap();
+                started.send((running.address, running.handle(), running.storage())).unwrap();
                 running.serve().await.unwrap();
             });
         });
-        let (addr, handle) = address.recv().expect("the server did not start; its thread says why");
-        Self { addr, log, handle, thread: Some(thread), _folder: folder }
+        let (addr, handle, storage) = address.recv().expect("the server did not start; its thread says why");
+        Self { addr, storage: Some(storage), log, handle, thread: Some(thread), _folder: folder }
     }
 
     /// A connection to it.
@@ -79,9 +86,10 @@ impl TestServer {
         Connection::connect(self.addr).await.unwrap()
     }
 
-    /// A client that is signed in as the storage user `uid`.
+    /// A client that is signed in as the storage user `uid`, for longer than any test moves its clock.
     pub(crate) async fn user(&self, uid: u64) -> Client {
-        Client { connection: self.connect().await, token: Token::builder(SECRET, uid).build() }
+        let expires = testclient::now().as_secs() + 365 * 86_400;
+        Client { connection: self.connect().await, token: Token::builder(SECRET, uid).expires(expires).build() }
     }
 
     /// What was logged so far, a line each: the level, the message, and the fields.
@@ -98,6 +106,7 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
+        self.storage = None;
         let handle = self.handle.clone();
         let stopping = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(handle.stop(false));
@@ -119,7 +128,12 @@ pub(crate) struct Client {
 
 impl Client {
     /// Signs and sends a request. Its target begins behind `/1.5/<uid>`.
-    pub(crate) async fn send(&mut self, method: &str, target: &str, build: impl FnOnce(Request) -> Request) -> Response {
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        build: impl FnOnce(Request) -> Request,
+    ) -> Response {
         // A server that answers before it has read the body hangs up after that.
         if self.connection.is_closed() {
             let addr = format!("{}:{}", self.connection.host, self.connection.port).parse().unwrap();

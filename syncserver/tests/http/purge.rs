@@ -1,0 +1,109 @@
+//! What becomes of the storage of users who were replaced (the end of section 9).
+
+use std::time::Duration;
+
+use crate::server::{Client, TestServer};
+use crate::tokenserver::{ALICE, BOB, Device, Tokenserver, storage_token};
+
+const EVERY_SECOND: (&str, &str) = ("SYNC_PURGE_INTERVAL", "1");
+const RECORD: &str = "/storage/meta/global";
+
+/// A user with a record, who is replaced by the same account with another key; both.
+async fn replaced(tokens: &Tokenserver, fxa_uid: &str) -> (Client, Client) {
+    let device = Device::of(fxa_uid);
+    let mut old = tokens.storage(&device).await;
+    assert_eq!(old.put(RECORD, r#"{"payload":"old"}"#).await.status, 200);
+    let device = device.generation(2_000).keys_changed_at(2_000).key(b"the second key..");
+    let mut new = tokens.storage(&device).await;
+    assert_eq!(new.put(RECORD, r#"{"payload":"new"}"#).await.status, 200);
+    (old, new)
+}
+
+/// Waits until an account has so many rows.
+async fn wait_for_rows(tokens: &Tokenserver, fxa_uid: &str, count: usize) {
+    for _ in 0..500 {
+        if tokens.rows(fxa_uid).len() == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}; the log: {:#?}", tokens.rows(fxa_uid), tokens.server.log_lines());
+}
+
+/// The client, of the same server after a restart.
+async fn again(tokens: &Tokenserver, client: Client) -> Client {
+    Client { connection: tokens.server.connect().await, token: client.token }
+}
+
+#[tokio::test]
+async fn the_storage_of_a_replaced_user_goes_after_a_day_and_nobody_elses() {
+    let tokens = Tokenserver::start();
+    let (old, new) = replaced(&tokens, ALICE).await;
+    let (fresh, _) = replaced(&tokens, BOB).await;
+    let retired = tokens.storage(&Device::of("carol")).await;
+    tokens.sql(&format!("UPDATE users SET replaced_at = 1000 WHERE uid = {}", old.token.uid));
+    tokens.sql(&format!(
+        "UPDATE users SET replaced_at = 1000, generation = {} WHERE uid = {}",
+        i64::MAX,
+        retired.token.uid
+    ));
+    let tokens = tokens.restart_with(&[EVERY_SECOND]);
+    wait_for_rows(&tokens, ALICE, 1).await;
+    wait_for_rows(&tokens, "carol", 0).await;
+    assert_eq!(again(&tokens, old).await.get("/info/collections").await.text(), "{}");
+    assert_eq!(again(&tokens, new).await.get(RECORD).await.json()["payload"], "new");
+    // Bob was replaced a moment ago: one of his devices may be in the middle of a sync.
+    assert_eq!(tokens.rows(BOB).len(), 2);
+    assert_eq!(again(&tokens, fresh).await.get(RECORD).await.json()["payload"], "old");
+}
+
+#[tokio::test]
+async fn another_node_is_asked_to_delete_and_one_that_does_not_answer_is_asked_again() {
+    // A storage of its own, with the same master secret.
+    let storage = TestServer::start_with(&[("SYNC_TOKENSERVER__ENABLED", "false")]);
+    let tokens = Tokenserver::start();
+    let node = format!("http://{}", storage.addr);
+    tokens.add_node(&node, 10);
+    let mut clients = Vec::new();
+    for fxa_uid in [ALICE, BOB, "carol"] {
+        let token = storage_token(&tokens.let_in(&Device::of(fxa_uid)).await);
+        let mut client = Client { connection: storage.connect().await, token };
+        assert_eq!(client.put(RECORD, r#"{"payload":"old"}"#).await.status, 200);
+        clients.push(client);
+    }
+    // Bob's node is told to be down, and at Carol's nobody answers.
+    let down = tokens.add_node("http://127.0.0.1:9/down", 10);
+    let silent = tokens.add_node("http://127.0.0.1:9", 10);
+    tokens.sql(&format!(
+        "UPDATE nodes SET downed = 1 WHERE id = {down};
+         UPDATE users SET replaced_at = 1000;
+         UPDATE users SET nodeid = {down} WHERE email LIKE '{BOB}%';
+         UPDATE users SET nodeid = {silent} WHERE email LIKE 'carol%'"
+    ));
+    let tokens = tokens.restart_with(&[EVERY_SECOND]);
+    wait_for_rows(&tokens, ALICE, 0).await;
+    assert_eq!(clients[0].get("/info/collections").await.text(), "{}", "{:#?}", storage.log_lines());
+    for client in &mut clients[1..] {
+        assert_eq!(client.get(RECORD).await.status, 200);
+    }
+    assert_eq!((tokens.rows(BOB).len(), tokens.rows("carol").len()), (1, 1));
+    // The node is there again, under the URL that its row has now.
+    tokens.sql(&format!("DELETE FROM nodes WHERE node = '{node}'"));
+    tokens.sql(&format!("UPDATE nodes SET node = '{node}/' WHERE id = {silent}"));
+    wait_for_rows(&tokens, "carol", 0).await;
+    assert_eq!(clients[2].get(RECORD).await.status, 404);
+    assert_eq!(tokens.rows(BOB).len(), 1);
+    let said = tokens.server.log_lines().iter().any(|line| line.contains("is tried again later"));
+    assert!(said, "{:#?}", tokens.server.log_lines());
+}
+
+#[tokio::test]
+async fn what_was_on_a_node_that_is_gone_is_forgotten() {
+    let tokens = Tokenserver::start();
+    tokens.add_node("http://127.0.0.1:9", 10);
+    tokens.add_node("http://127.0.0.1:9/other", 10);
+    tokens.let_in(&Device::of(ALICE)).await;
+    tokens.sql("UPDATE users SET replaced_at = 1000, nodeid = 4711");
+    let tokens = tokens.restart_with(&[EVERY_SECOND]);
+    wait_for_rows(&tokens, ALICE, 0).await;
+}
