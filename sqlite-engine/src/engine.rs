@@ -76,10 +76,8 @@ impl SqliteEngine {
             }
         };
         let mut conn = open::writer(&path, options.busy_timeout, temporary.is_none())?;
-        migrate::run(&mut conn, &path, "engine", MIGRATIONS)?;
-        for (component, migrations) in components {
-            migrate::run(&mut conn, &path, component, migrations)?;
-        }
+        let components = std::iter::once(("engine", MIGRATIONS)).chain(components);
+        migrate::run(&mut conn, &path, components.collect())?;
         let refused = |reason: String| OpenError::Refused { path: path.clone(), reason };
         let writer =
             Writer::start(conn, options.write_queue, options.wait_limit).map_err(|error| refused(error.to_string()))?;

@@ -124,9 +124,10 @@ fn refuse_foreign(conn: &mut SqliteConnection) -> Result<Option<()>, String> {
     let words = |fault: Fault| match fault {
         Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
     };
+    // In this order: another process that starts at the same time marks the file before it makes a table.
+    let table: Option<(String,)> = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(words)?;
     let id: Option<(i64,)> =
         sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id").row(conn).map_err(words)?;
-    let table: Option<(String,)> = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(words)?;
     Ok((table.is_some() && id != Some((APPLICATION_ID,))).then_some(()))
 }
 

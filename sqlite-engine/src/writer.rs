@@ -164,7 +164,11 @@ fn transaction(
         if job.is_wanted() {
             group.push(job);
             if !open {
-                sql("BEGIN IMMEDIATE").run(conn)?;
+                if let Err(fault) = sql("BEGIN IMMEDIATE").run(conn) {
+                    // Those that wait would only wait for the same lock, one after the other.
+                    group.extend(std::iter::from_fn(|| jobs.try_recv().ok()));
+                    return Err(fault);
+                }
                 open = true;
             }
             sql("SAVEPOINT job").run(conn)?;
