@@ -84,7 +84,9 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
         }
     };
     let mut conn = connect(path, busy_timeout).map_err(told)?;
-    refuse_foreign(&mut conn).map_err(told)?.map_or(Ok(()), |()| Err(OpenError::Foreign { path: path.to_owned() }))?;
+    if is_foreign(&mut conn).map_err(told)? {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
     let synchronous = if durable { "FULL" } else { "OFF" };
     // Pages are written to the log first and copied into the file at a checkpoint. With four times SQLite's usual number
     // of pages between two of them, a page that changes often is copied less often.
@@ -119,8 +121,8 @@ fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConnection, Stri
     Ok(conn)
 }
 
-/// `Some` for a database that has tables and was not made by this server. Reads the file for the first time, too.
-fn refuse_foreign(conn: &mut SqliteConnection) -> Result<Option<()>, String> {
+/// Whether the database has tables and was not made by this server. Reads the file for the first time, too.
+fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
     let words = |fault: Fault| match fault {
         Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
     };
@@ -128,7 +130,7 @@ fn refuse_foreign(conn: &mut SqliteConnection) -> Result<Option<()>, String> {
     let table: Option<(String,)> = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(words)?;
     let id: Option<(i64,)> =
         sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id").row(conn).map_err(words)?;
-    Ok((table.is_some() && id != Some((APPLICATION_ID,))).then_some(()))
+    Ok(table.is_some() && id != Some((APPLICATION_ID,)))
 }
 
 /// Tells a transient failure of a statement from one that is not. Diesel does not pass SQLite's codes on, so its

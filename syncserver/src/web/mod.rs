@@ -14,6 +14,7 @@ pub mod ops;
 pub mod output;
 pub mod parse;
 pub mod query;
+mod raw_bso;
 mod routes;
 
 pub use routes::{Parts, routes};

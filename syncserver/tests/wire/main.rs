@@ -10,6 +10,7 @@
 #[path = "../http/server.rs"]
 #[expect(dead_code, reason = "the other tests use more of it")]
 mod server;
+mod text;
 mod wire_db;
 
 use std::sync::Arc;
