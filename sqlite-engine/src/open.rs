@@ -1,5 +1,7 @@
 //! Opening connections, and telling what went wrong with one.
 
+use std::fs::OpenOptions;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -83,6 +85,7 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
             OpenError::Refused { path: path.to_owned(), reason: error }
         }
     };
+    make_private(path).map_err(|error| told(error.to_string()))?;
     let mut conn = connect(path, busy_timeout).map_err(told)?;
     if is_foreign(&mut conn).map_err(told)? {
         return Err(OpenError::Foreign { path: path.to_owned() });
@@ -102,6 +105,19 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
     ))
     .map_err(|error| told(error.to_string()))?;
     Ok(conn)
+}
+
+/// Makes the file where it is not there, for this user alone to read: it is about people's passwords, encrypted or not.
+/// SQLite gives its log the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Opens a connection that reads.

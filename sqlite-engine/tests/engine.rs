@@ -231,6 +231,19 @@ async fn other_programs_can_read_the_file_and_it_has_the_pragmas_it_should_have(
     assert_eq!(engine.write(synchronous).await.unwrap(), Some((2i64,)), "2 is FULL");
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_may_read_the_file_or_its_log() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder).await;
+    insert(&engine, 1).await.unwrap();
+    for name in ["sync.db", "sync.db-wal", "sync.db-shm"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_cannot_write() {
     let folder = TempDir::new().unwrap();
