@@ -31,5 +31,5 @@ e2e: build ## Have two real Firefoxes sync through the server (needs firefox-esr
 	python3 tools/firefox-e2e/run.py --binary target/release/syncserver --backend $(BACKEND) $(ARGS)
 
 bench: build ## Measure the server: whole, under load, and its inner parts
-	cargo bench -p syncserver
+	cargo bench -p syncserver --bench inner
 	cargo run --release -p bench -- --spawn target/release/syncserver $(ARGS)

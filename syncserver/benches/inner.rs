@@ -1,6 +1,5 @@
 //! The inner parts of a request, each on its own: what `tools/bench` sees only as a whole.
 
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run is to stop")]
 
 use std::hint::black_box;
