@@ -5,7 +5,7 @@ BACKEND ?= sqlite
 # Further options for `make bench` and `make e2e`, such as ARGS="--scenario put".
 ARGS ?=
 
-.PHONY: help run build test lint fmt e2e bench
+.PHONY: help run build test lint fmt e2e bench docs
 
 help: ## List the targets
 	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,3 +33,6 @@ e2e: build ## Have two real Firefoxes sync through the server (needs firefox-esr
 bench: build ## Measure the server: whole, under load, and its inner parts
 	cargo bench -p syncserver --bench inner
 	cargo run --release -p bench -- --spawn target/release/syncserver $(ARGS)
+
+docs: ## Build the book: docs/book (needs mdbook: cargo install mdbook)
+	mdbook build docs

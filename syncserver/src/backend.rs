@@ -98,6 +98,13 @@ pub struct Backends {
     pub description: String,
 }
 
+/// Whether this program knows the databases of the settings, without a look at them.
+pub fn check(settings: &Settings) -> Result<(), BackendError> {
+    sqlite_location("syncstorage.database_url", &settings.syncstorage.database)?;
+    sqlite_location("tokenserver.database_url", &settings.tokenserver.database)?;
+    Ok(())
+}
+
 /// Opens the databases of the settings. On SQLite a master secret is made where there is none yet.
 pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, BackendError> {
     let storage = sqlite_location("syncstorage.database_url", &settings.syncstorage.database)?;
@@ -151,7 +158,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
 /// The master secret, and where it came from.
 async fn find_secret(settings: &Settings, storage: &SqliteEngine) -> Result<(Secret, String), BackendError> {
     if let Some(secret) = &settings.master_secret {
-        return Ok((secret.clone(), "master_secret".into()));
+        return Ok((secret.clone(), "master_secret or SYNC_MASTER_SECRET".into()));
     }
     let file = secret_file::master_secret_file(&settings.data_dir);
     let source = format!("the file {}", file.display());

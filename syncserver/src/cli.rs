@@ -9,7 +9,7 @@ use syncstorage_db_common::Clock;
 
 use crate::settings::{self, PublicUrl, Settings, SettingsError};
 use crate::signals::StopSignals;
-use crate::{logging, server};
+use crate::{backend, logging, server};
 
 /// How long a health check waits for its answer.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,6 +112,9 @@ fn healthcheck(settings: &Settings) -> Result<(), String> {
 fn check_config(settings: &Settings) -> ExitCode {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Err(error) = backend::check(settings) {
+        return fail(&error.to_string());
     }
     print(&format!("The settings are good. The server's URL is {}.\n", settings.public_url))
 }

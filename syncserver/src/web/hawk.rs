@@ -188,6 +188,11 @@ impl Signed<'_> {
             targets.push(format!("{}{}", public.path, self.target()));
             targets.extend(self.target().strip_prefix(public.path.as_str()).map(ToOwned::to_owned));
         }
+        // Some proxies encode what is allowed in a path as it is.
+        let bare = self.target().replace("%7B", "{").replace("%7D", "}");
+        if bare != self.target() {
+            targets.push(bare);
+        }
         let expects = expected.first().map_or_else(
             || "no host, since the request has no valid Host header".to_owned(),
             |(host, port)| format!("{host}:{port}"),

@@ -59,21 +59,22 @@ fn log(response: &ServiceResponse<BoxBody>, state: &AppState) {
     let is_answer = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED)
         || status == StatusCode::NOT_FOUND && matches!(error.as_error::<ApiError>(), Some(ApiError::Db(_)));
     let request = response.request();
-    let log = state.log.new(slog::o!(
+    // Fields of the line itself, not of a logger made for it: people get the latter on lines of their own.
+    let fields = slog::o!(
         "method" => request.method().as_str().to_owned(),
         "path" => request.path().to_owned(),
         "status" => status.as_u16(),
         "client" => client(request, &state.trusted_proxies).map(|address| address.to_string()),
-    ));
-    let reason = error.to_string();
+        "reason" => error.to_string(),
+    );
     if is_answer {
-        slog::debug!(log, "request answered"; "reason" => reason);
+        slog::debug!(state.log, "request answered"; fields);
     } else if status.is_server_error() {
-        slog::error!(log, "request failed"; "reason" => reason);
+        slog::error!(state.log, "request failed"; fields);
     } else if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-        slog::info!(log, "request refused"; "reason" => reason);
+        slog::info!(state.log, "request refused"; fields);
     } else {
-        slog::warn!(log, "request refused"; "reason" => reason);
+        slog::warn!(state.log, "request refused"; fields);
     }
 }
 

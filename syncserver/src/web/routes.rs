@@ -37,7 +37,7 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
         .service(at(&["/__lbheartbeat__"]).route(read().to(ops::lbheartbeat)))
         .service(at(&["/__version__"]).route(read().to(ops::version)));
     if parts.storage {
-        config.service(scope("/1.5/{uid}").configure(storage));
+        config.service(scope("/1.5/{uid:[0-9]+}").configure(storage));
     }
     if parts.tokens {
         config

@@ -20,7 +20,6 @@ async fn send(server: &TestServer, request: &Request) -> Response {
     server.connect().await.send(request).await.unwrap()
 }
 
-
 #[tokio::test]
 async fn a_token_needs_only_its_four_certain_fields() {
     let server = TestServer::start();
@@ -149,11 +148,9 @@ async fn an_expired_token_may_ask_for_info_collections_and_nothing_else() {
     let server = TestServer::start();
     let expired = builder().expired().build();
     let ask = |method: &str, target: &str| Request::new(method, expired.path(target)).auth(&expired);
-    for request in [
-        ask("GET", "/info/collections"),
-        ask("HEAD", "/info/collections"),
-        ask("GET", "/info/collections?newer=0"),
-    ] {
+    for request in
+        [ask("GET", "/info/collections"), ask("HEAD", "/info/collections"), ask("GET", "/info/collections?newer=0")]
+    {
         send(&server, &request).await.has(200);
     }
     for (method, target) in [

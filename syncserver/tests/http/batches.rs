@@ -34,7 +34,8 @@ async fn a_batch_is_invisible_until_its_commit_and_then_has_one_time() {
     let server = TestServer::start();
     let mut client = server.user(1).await;
     let before = client.put("/storage/x/old", r#"{"payload":"old"}"#).await.written();
-    let opened = client.post("/storage/x?batch=true", r#"[{"id":"a","payload":"1"},{"id":"old","payload":"new"}]"#).await;
+    let opened =
+        client.post("/storage/x?batch=true", r#"[{"id":"a","payload":"1"},{"id":"old","payload":"new"}]"#).await;
     let id = batch(&opened);
     assert_eq!(opened.last_modified(), before);
     assert!(opened.timestamp() >= before);
@@ -106,7 +107,8 @@ async fn the_same_record_later_in_a_batch_replaces_the_earlier_field_by_field() 
     let server = TestServer::start();
     let mut client = server.user(1).await;
     client.put("/storage/x/r", r#"{"payload":"stored","sortindex":9}"#).await.has(200);
-    let id = open(&mut client, r#"[{"id":"a","payload":"1","sortindex":1},{"id":"b","payload":"1","sortindex":1}]"#).await;
+    let id =
+        open(&mut client, r#"[{"id":"a","payload":"1","sortindex":1},{"id":"b","payload":"1","sortindex":1}]"#).await;
     append(&mut client, &id, r#"[{"id":"a","payload":"2"},{"id":"b","sortindex":null}]"#).await.has(202);
     append(&mut client, &id, r#"[{"id":"a","sortindex":3},{"id":"r","sortindex":2}]"#).await.has(202);
     append(&mut client, &id, r#"[{"id":"r","sortindex":null}]"#).await.has(202);
@@ -337,7 +339,10 @@ async fn an_unfinished_batch_leaves_the_store_as_it_was_when_the_server_stops() 
     let server = TestServer::start_with(&environment);
     let mut client = server.user(1).await;
     let list = client.get("/storage/x?full").await;
-    assert_eq!((list.ids(), list.last_modified(), payload(&mut client, "a").await), (vec!["a".into()], time, "old".into()));
+    assert_eq!(
+        (list.ids(), list.last_modified(), payload(&mut client, "a").await),
+        (vec!["a".into()], time, "old".into())
+    );
     // It may go on where it was.
     commit(&mut client, &id, r#"[{"id":"c"}]"#).await.has(200);
     assert_eq!(client.get("/storage/x").await.ids().len(), 3);

@@ -8,7 +8,8 @@ use crate::server::{Client, TestServer};
 /// A collection `x` of four records, each written at another time: the times in hundredths of a second.
 async fn four(client: &mut Client) -> [i64; 4] {
     let mut times = [0; 4];
-    for (time, (id, sortindex)) in times.iter_mut().zip([("b", Some(5)), ("d", None), ("a", Some(-1)), ("c", Some(9))]) {
+    for (time, (id, sortindex)) in times.iter_mut().zip([("b", Some(5)), ("d", None), ("a", Some(-1)), ("c", Some(9))])
+    {
         let record = json!({ "payload": format!("payload of {id}"), "sortindex": sortindex });
         *time = client.put(&format!("/storage/x/{id}"), &record.to_string()).await.written();
     }
@@ -158,10 +159,39 @@ async fn an_invalid_parameter_is_400_and_an_unknown_one_is_ignored() {
     let mut client = server.user(1).await;
     four(&mut client).await;
     for query in [
-        "newer=-1", "newer=1e3", "newer=", "newer", "newer=NaN", "newer=x", "newer=.5", "newer=1.", "newer=1%20",
-        "newer=+1", "older=-0", "older=Infinity", "older=1,5", "older=", "limit=-1", "limit=", "limit=1.0", "limit=x",
-        "limit=+1", "limit=1e1", "limit=0x10", "sort=", "sort=Newest", "sort=modified", "sort=newest,oldest", "offset=",
-        "offset=0", "offset=1", "offset=abc", "offset=%00", "offset=AAAAAAAAAAAAAAAAAAAA", "ids=%0A", "ids=a,%C3%A9",
+        "newer=-1",
+        "newer=1e3",
+        "newer=",
+        "newer",
+        "newer=NaN",
+        "newer=x",
+        "newer=.5",
+        "newer=1.",
+        "newer=1%20",
+        "newer=+1",
+        "older=-0",
+        "older=Infinity",
+        "older=1,5",
+        "older=",
+        "limit=-1",
+        "limit=",
+        "limit=1.0",
+        "limit=x",
+        "limit=+1",
+        "limit=1e1",
+        "limit=0x10",
+        "sort=",
+        "sort=Newest",
+        "sort=modified",
+        "sort=newest,oldest",
+        "offset=",
+        "offset=0",
+        "offset=1",
+        "offset=abc",
+        "offset=%00",
+        "offset=AAAAAAAAAAAAAAAAAAAA",
+        "ids=%0A",
+        "ids=a,%C3%A9",
         "ids=%FF",
     ] {
         let answer = client.get(&format!("/storage/x?{query}")).await;

@@ -84,17 +84,45 @@ async fn a_body_that_cannot_be_taken_as_a_whole_is_400_with_body_8_and_nothing_i
     let server = TestServer::start();
     let mut client = server.user(1).await;
     for body in [
-        "", " ", "{}", r#"{"id":"a"}"#, "null", "1", "\"a\"", "[", r#"[{"id":"a"}"#, r#"[{"id":"a"},]"#,
-        r#"[{"id":"a"}] x"#, r#"[{"id":"a"},null]"#, r#"[{"id":"a"},1]"#, r#"[{"id":"a"},"b"]"#, r#"[{"id":"a"},[]]"#,
-        r#"[{"id":"a"},{}]"#, r#"[{"id":"a"},{"payload":"p"}]"#, r#"[{"id":"a"},{"id":null}]"#,
-        r#"[{"id":"a"},{"id":1}]"#, r#"[{"id":"a"},{"id":["b"]}]"#, r#"[{"id":"a"},{"id":"b"},{"id":"a"}]"#,
-        r#"[{"id":"a"},{"id":"\u0061"}]"#, r#"[{"id":"a"},{"id":"b","payload":"\udc00"}]"#, "[{\"id\":\"a\"\n",
+        "",
+        " ",
+        "{}",
+        r#"{"id":"a"}"#,
+        "null",
+        "1",
+        "\"a\"",
+        "[",
+        r#"[{"id":"a"}"#,
+        r#"[{"id":"a"},]"#,
+        r#"[{"id":"a"}] x"#,
+        r#"[{"id":"a"},null]"#,
+        r#"[{"id":"a"},1]"#,
+        r#"[{"id":"a"},"b"]"#,
+        r#"[{"id":"a"},[]]"#,
+        r#"[{"id":"a"},{}]"#,
+        r#"[{"id":"a"},{"payload":"p"}]"#,
+        r#"[{"id":"a"},{"id":null}]"#,
+        r#"[{"id":"a"},{"id":1}]"#,
+        r#"[{"id":"a"},{"id":["b"]}]"#,
+        r#"[{"id":"a"},{"id":"b"},{"id":"a"}]"#,
+        r#"[{"id":"a"},{"id":"\u0061"}]"#,
+        r#"[{"id":"a"},{"id":"b","payload":"\udc00"}]"#,
+        "[{\"id\":\"a\"\n",
     ] {
         let answer = client.post("/storage/x", body).await;
         assert_eq!((answer.status, answer.text()), (400, "8"), "{body}");
     }
     let a = "{\"id\":\"a\"}";
-    for body in ["\n", " ", &format!("{a}\n\n"), &format!("{a}\n\n{{\"id\":\"b\"}}"), &format!("{a}{a}"), &format!("{a}\n{a}"), "[]", "{}\n"] {
+    for body in [
+        "\n",
+        " ",
+        &format!("{a}\n\n"),
+        &format!("{a}\n\n{{\"id\":\"b\"}}"),
+        &format!("{a}{a}"),
+        &format!("{a}\n{a}"),
+        "[]",
+        "{}\n",
+    ] {
         let lines = |request: Request| request.header("Content-Type", "application/newlines").body(body);
         let answer = client.send("POST", "/storage/x", lines).await;
         assert_eq!((answer.status, answer.text()), (400, "8"), "{body:?}");
@@ -110,9 +138,20 @@ async fn an_invalid_record_fails_alone() {
     let mut client = server.user(1).await;
     client.post("/storage/x", r#"[{"id":"bad","payload":"old"}]"#).await.has(200);
     for invalid in [
-        r#""payload":1"#, r#""payload":{"a":1}"#, r#""payload":"\u0000""#, r#""sortindex":"1""#, r#""sortindex":1.0"#,
-        r#""sortindex":1000000000"#, r#""sortindex":-1000000000"#, r#""sortindex":false"#, r#""ttl":"1""#,
-        r#""ttl":-1"#, r#""ttl":1000000000"#, r#""ttl":2.5"#, r#""deleted":true"#, r#""":1"#,
+        r#""payload":1"#,
+        r#""payload":{"a":1}"#,
+        r#""payload":"\u0000""#,
+        r#""sortindex":"1""#,
+        r#""sortindex":1.0"#,
+        r#""sortindex":1000000000"#,
+        r#""sortindex":-1000000000"#,
+        r#""sortindex":false"#,
+        r#""ttl":"1""#,
+        r#""ttl":-1"#,
+        r#""ttl":1000000000"#,
+        r#""ttl":2.5"#,
+        r#""deleted":true"#,
+        r#""":1"#,
     ] {
         let body = format!(r#"[{{"id":"a","payload":"p"}},{{"id":"bad",{invalid}}},{{"id":"b"}}]"#);
         let answer = client.post("/storage/x", &body).await.has(200).json();

@@ -31,9 +31,7 @@ async fn info_collections_has_the_time_of_each_collection_with_two_decimals() {
     client.put("/storage/tabs/a", "{}").await.has(200);
     let [first, second, third] = [0, 110, 205].map(|later| seconds(start / 10 + later));
     let answer = client.get("/info/collections").await.has(200);
-    for member in
-        [format!("\"bookmarks\":{first}"), format!("\"a.b_C-9\":{second}"), format!("\"tabs\":{third}")]
-    {
+    for member in [format!("\"bookmarks\":{first}"), format!("\"a.b_C-9\":{second}"), format!("\"tabs\":{third}")] {
         assert!(answer.text().contains(&member), "{member}: {answer:?}");
     }
     assert_eq!(answer.json().as_object().unwrap().len(), 3);

@@ -175,7 +175,8 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read_whole() {
         let mut connection = server.connect().await;
         connection.timeout = Duration::from_secs(10);
         let token = &server.user(1).await.token;
-        let head = Request::new(method, token.path(target)).auth(token).header("Transfer-Encoding", "chunked").chunked();
+        let head =
+            Request::new(method, token.path(target)).auth(token).header("Transfer-Encoding", "chunked").chunked();
         let head = crate::server::json(head, "").to_bytes(&connection.host, connection.port);
         let end = head.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         connection.send_raw(&head[..end]).await.unwrap();

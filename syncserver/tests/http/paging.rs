@@ -160,8 +160,13 @@ fn story() -> impl Strategy<Value = Story> {
     let sort = prop_oneof![Just(""), Just("&sort=newest"), Just("&sort=oldest"), Just("&sort=index")];
     let limits = proptest::collection::vec(1..12usize, 1..5);
     let meddling = proptest::collection::vec((0..5u8, 0..60usize, sortindex()), 1..10);
-    (records, sort, any::<bool>(), limits, meddling)
-        .prop_map(|(records, sort, full, limits, meddling)| Story { records, sort, full, limits, meddling })
+    (records, sort, any::<bool>(), limits, meddling).prop_map(|(records, sort, full, limits, meddling)| Story {
+        records,
+        sort,
+        full,
+        limits,
+        meddling,
+    })
 }
 
 async fn meddle(client: &mut Client, (what, number, sortindex): (u8, usize, Option<i32>), others: &[String]) {
@@ -183,7 +188,9 @@ async fn tell(client: &mut Client, story: &Story) {
     order.sort_by_key(|number| story.records[*number].0);
     for write in 0..5 {
         let mut records = Vec::new();
-        for (number, (_, sortindex, meddled)) in story.records.iter().enumerate().filter(|(_, record)| record.0 == write) {
+        for (number, (_, sortindex, meddled)) in
+            story.records.iter().enumerate().filter(|(_, record)| record.0 == write)
+        {
             let id = format!("{:02}{}", (number * 37) % 100, if *meddled { "m" } else { "w" });
             records.push(json!({ "id": id, "payload": format!("payload of {id}"), "sortindex": sortindex }));
             if *meddled { &mut others } else { &mut watched }.push(id);

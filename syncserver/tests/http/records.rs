@@ -34,8 +34,22 @@ async fn a_payload_comes_back_exactly_as_it_was() {
     let server = TestServer::start();
     let mut client = server.user(1).await;
     let payloads = [
-        "", " ", "\n", "a\r\nb\u{2028}\u{2029}c", "\t\u{1}\u{1f}\u{7f}", "\"\\/\u{8}\u{c}", "e\u{301} é", "🦊👩‍👩‍👧",
-        "\u{feff}bom", "\u{fffd}\u{ffff}\u{10ffff}", "ＦＵＬＬ", "עברית", "null", "{\"IV\":1}", "%41+%2B", "'; DROP",
+        "",
+        " ",
+        "\n",
+        "a\r\nb\u{2028}\u{2029}c",
+        "\t\u{1}\u{1f}\u{7f}",
+        "\"\\/\u{8}\u{c}",
+        "e\u{301} é",
+        "🦊👩‍👩‍👧",
+        "\u{feff}bom",
+        "\u{fffd}\u{ffff}\u{10ffff}",
+        "ＦＵＬＬ",
+        "עברית",
+        "null",
+        "{\"IV\":1}",
+        "%41+%2B",
+        "'; DROP",
     ];
     for payload in payloads {
         client.put("/storage/x/a", &json!({ "payload": payload }).to_string()).await.has(200);
@@ -45,9 +59,8 @@ async fn a_payload_comes_back_exactly_as_it_was() {
         }
         let list = client.get("/storage/x?full").await.json();
         assert!(list.as_array().unwrap().iter().all(|record| record["payload"] == payload), "{list}");
-        let lines = client
-            .send("GET", "/storage/x?full", |request| request.header("Accept", "application/newlines"))
-            .await;
+        let lines =
+            client.send("GET", "/storage/x?full", |request| request.header("Accept", "application/newlines")).await;
         assert_eq!(lines.text().split_inclusive('\n').count(), 2, "{lines:?}");
         for line in lines.text().lines() {
             assert_eq!(serde_json::from_str::<serde_json::Value>(line).unwrap()["payload"], payload);
@@ -88,8 +101,21 @@ async fn an_id_may_stand_raw_in_the_path() {
     let server = TestServer::start();
     let mut client = server.user(1).await;
     for id in [
-        "{b-1}", "a+b", "a/b", "a//b", "a/", "a=b==", "a,b;c:d@e", "!$&'()*-._~", "\"|^\\", "[x]", "..", ".",
-        "{MjAyNS0x/+8=}", "true", "0",
+        "{b-1}",
+        "a+b",
+        "a/b",
+        "a//b",
+        "a/",
+        "a=b==",
+        "a,b;c:d@e",
+        "!$&'()*-._~",
+        "\"|^\\",
+        "[x]",
+        "..",
+        ".",
+        "{MjAyNS0x/+8=}",
+        "true",
+        "0",
     ] {
         let raw = format!("/storage/x/{id}");
         let put = client.put(&raw, "{}").await;

@@ -10,18 +10,45 @@ async fn an_invalid_record_is_400_with_body_8_and_nothing_is_stored() {
     let server = TestServer::start();
     let mut client = server.user(1).await;
     for body in [
-        "", "{", "[]", "[{}]", "null", "1", "\"a\"", "{}x", "{} {}", r#"{"id":1}"#, r#"{"id":null}"#,
-        r#"{"payload":1}"#, r#"{"payload":{}}"#, r#"{"payload":["a"]}"#, r#"{"payload":true}"#,
-        r#"{"payload":"a\u0000b"}"#, r#"{"payload":"\ud800"}"#, r#"{"payload":"a	b"}"#,
-        r#"{"sortindex":"1"}"#, r#"{"sortindex":1.5}"#, r#"{"sortindex":1e2}"#, r#"{"sortindex":true}"#,
-        r#"{"sortindex":1000000000}"#, r#"{"sortindex":-1000000000}"#, r#"{"sortindex":99999999999999999999}"#,
-        r#"{"ttl":"60"}"#, r#"{"ttl":-1}"#, r#"{"ttl":1000000000}"#, r#"{"ttl":1.5}"#, r#"{"ttl":[]}"#,
-        r#"{"extra":1}"#, r#"{"Payload":"p"}"#, r#"{"payload_size":1}"#,
+        "",
+        "{",
+        "[]",
+        "[{}]",
+        "null",
+        "1",
+        "\"a\"",
+        "{}x",
+        "{} {}",
+        r#"{"id":1}"#,
+        r#"{"id":null}"#,
+        r#"{"payload":1}"#,
+        r#"{"payload":{}}"#,
+        r#"{"payload":["a"]}"#,
+        r#"{"payload":true}"#,
+        r#"{"payload":"a\u0000b"}"#,
+        r#"{"payload":"\ud800"}"#,
+        r#"{"payload":"a	b"}"#,
+        r#"{"sortindex":"1"}"#,
+        r#"{"sortindex":1.5}"#,
+        r#"{"sortindex":1e2}"#,
+        r#"{"sortindex":true}"#,
+        r#"{"sortindex":1000000000}"#,
+        r#"{"sortindex":-1000000000}"#,
+        r#"{"sortindex":99999999999999999999}"#,
+        r#"{"ttl":"60"}"#,
+        r#"{"ttl":-1}"#,
+        r#"{"ttl":1000000000}"#,
+        r#"{"ttl":1.5}"#,
+        r#"{"ttl":[]}"#,
+        r#"{"extra":1}"#,
+        r#"{"Payload":"p"}"#,
+        r#"{"payload_size":1}"#,
     ] {
         let answer = client.put("/storage/x/a", body).await;
         assert_eq!((answer.status, answer.text()), (400, "8"), "{body}");
     }
-    let not_utf8 = |request: testclient::Request| request.header("Content-Type", "text/plain").body(b"{\"payload\":\"\xff\"}");
+    let not_utf8 =
+        |request: testclient::Request| request.header("Content-Type", "text/plain").body(b"{\"payload\":\"\xff\"}");
     client.send("PUT", "/storage/x/a", not_utf8).await.is(400, "8");
     client.get("/info/collections").await.is(200, "{}");
 }
@@ -31,9 +58,17 @@ async fn the_edges_of_what_is_valid_are_accepted() {
     let server = TestServer::start();
     let mut client = server.user(1).await;
     for body in [
-        "{}", " {} \n", r#"{"id":"a"}"#, r#"{"id":"a","modified":0}"#, r#"{"modified":"any","collection":[1]}"#,
-        r#"{"modified":1388635807.41}"#, r#"{"sortindex":-999999999}"#, r#"{"sortindex":999999999}"#,
-        r#"{"sortindex":null,"payload":null,"ttl":null}"#, r#"{"ttl":999999999}"#, r#"{"p\u0061yload":"p"}"#,
+        "{}",
+        " {} \n",
+        r#"{"id":"a"}"#,
+        r#"{"id":"a","modified":0}"#,
+        r#"{"modified":"any","collection":[1]}"#,
+        r#"{"modified":1388635807.41}"#,
+        r#"{"sortindex":-999999999}"#,
+        r#"{"sortindex":999999999}"#,
+        r#"{"sortindex":null,"payload":null,"ttl":null}"#,
+        r#"{"ttl":999999999}"#,
+        r#"{"p\u0061yload":"p"}"#,
     ] {
         let answer = client.put("/storage/x/a", body).await;
         assert_eq!(answer.status, 200, "{body}: {answer:?}");
