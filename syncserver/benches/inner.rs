@@ -49,6 +49,7 @@ fn hawk(c: &mut Criterion) {
         signed_host: SignedHost::OfRequest,
         limits: settings.syncstorage.limits.clone(),
         quota: None,
+        backoff: None,
         trusted_proxies: settings.trusted_proxies,
         retires_at: None,
         clock: Clock::system(),

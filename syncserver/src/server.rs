@@ -146,6 +146,7 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         signed_host,
         limits: settings.syncstorage.limits.clone(),
         quota: settings.syncstorage.quota,
+        backoff: settings.backoff,
         trusted_proxies: settings.trusted_proxies.clone(),
         retires_at: retires_at(settings),
         clock,

@@ -1,7 +1,7 @@
 //! What every request handler has at hand.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slog::Logger;
 use syncstorage_db_common::{Clock, Db, Quota};
@@ -27,6 +27,8 @@ pub struct AppState {
     pub limits: Limits,
     /// `None`: no quota.
     pub quota: Option<Quota>,
+    /// How long every client is asked to stay away; `None`: not at all.
+    pub backoff: Option<Duration>,
     /// Whose word on a client's address counts.
     pub trusted_proxies: TrustedProxies,
     /// When this process asks to be replaced; `None`: never.

@@ -42,6 +42,8 @@ pub struct Settings {
     pub cors: Cors,
     /// Whose word on a client's address counts.
     pub trusted_proxies: TrustedProxies,
+    /// How long every client is asked to stay away; `None`: not at all.
+    pub backoff: Option<Duration>,
     /// How often what has expired is removed for good; `None`: never.
     pub purge_interval: Option<Duration>,
     /// The storage.

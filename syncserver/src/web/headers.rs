@@ -18,6 +18,8 @@ pub const X_WEAVE_RECORDS: HeaderName = HeaderName::from_static("x-weave-records
 pub const X_WEAVE_NEXT_OFFSET: HeaderName = HeaderName::from_static("x-weave-next-offset");
 /// KB left of the quota.
 pub const X_WEAVE_QUOTA_REMAINING: HeaderName = HeaderName::from_static("x-weave-quota-remaining");
+/// Seconds for which a client is asked to stay away after its sync.
+pub const X_WEAVE_BACKOFF: HeaderName = HeaderName::from_static("x-weave-backoff");
 const X_WEAVE_BYTES: HeaderName = HeaderName::from_static("x-weave-bytes");
 const X_WEAVE_TOTAL_RECORDS: HeaderName = HeaderName::from_static("x-weave-total-records");
 const X_WEAVE_TOTAL_BYTES: HeaderName = HeaderName::from_static("x-weave-total-bytes");

@@ -12,7 +12,7 @@ use syncstorage_db_common::TimeBound;
 
 use super::compression::compress;
 use super::error::{ApiError, RETRY_AFTER_SECONDS};
-use super::headers::{X_LAST_MODIFIED, X_WEAVE_TIMESTAMP};
+use super::headers::{X_LAST_MODIFIED, X_WEAVE_BACKOFF, X_WEAVE_TIMESTAMP};
 use crate::settings::TrustedProxies;
 use crate::state::AppState;
 
@@ -30,6 +30,7 @@ pub async fn around(
         next.call(request).await?.map_into_boxed_body()
     };
     stamp(&mut response, &state);
+    ask_to_back_off(&mut response, &state);
     log(&response, &state);
     Ok(compress(response))
 }
@@ -49,6 +50,14 @@ fn stamp(response: &mut ServiceResponse<BoxBody>, state: &AppState) {
     let value = modified.cloned().or_else(|| HeaderValue::from_str(&now.to_string()).ok());
     if let Some(value) = value {
         headers.insert(X_WEAVE_TIMESTAMP, value);
+    }
+}
+
+/// Asks the client to stay away for a while, because the operator wishes it or because the server cannot keep up.
+fn ask_to_back_off(response: &mut ServiceResponse<BoxBody>, state: &AppState) {
+    let overload = (response.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS as u64);
+    if let Some(seconds) = state.backoff.map(|time| time.as_secs()).max(overload) {
+        response.headers_mut().insert(X_WEAVE_BACKOFF, HeaderValue::from(seconds));
     }
 }
 

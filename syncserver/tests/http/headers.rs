@@ -217,3 +217,19 @@ struct Table {
     #[diesel(sql_type = diesel::sql_types::Text)]
     name: String,
 }
+
+#[tokio::test]
+async fn clients_are_asked_to_stay_away_when_the_operator_wishes_it_or_the_server_cannot_keep_up() {
+    let server = TestServer::start();
+    let answer = server.user(1).await.get("/info/collections").await;
+    assert_eq!((answer.status, answer.header("X-Weave-Backoff")), (200, None));
+    let server = TestServer::start_with(&[("SYNC_BACKOFF", "300")]);
+    let mut client = server.user(1).await;
+    for target in ["/info/collections", "/storage/meta/global"] {
+        assert_eq!(client.get(target).await.header("X-Weave-Backoff"), Some("300"), "{target}");
+    }
+    let agent = "Firefox-iOS-Sync/18.0b1 (iPhone; iPhone OS 13.2.2) (Fennec (synctesting))";
+    let server = TestServer::start();
+    let refused = server.user(1).await.send("GET", "/info/collections", |r| r.header("User-Agent", agent)).await;
+    assert_eq!((refused.status, refused.header("X-Weave-Backoff")), (503, refused.header("Retry-After")));
+}

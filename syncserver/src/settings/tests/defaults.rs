@@ -29,7 +29,7 @@ fn the_server_has_its_defaults() {
     assert_eq!(settings.actix_keep_alive, Duration::from_secs(75));
     assert_eq!(settings.workers, available_parallelism().unwrap().get());
     assert_eq!(settings.worker_max_blocking_threads, 512);
-    assert_eq!(settings.purge_interval, Some(Duration::from_secs(3600)));
+    assert_eq!((settings.backoff, settings.purge_interval), (None, Some(Duration::from_secs(3600))));
     for (address, trusted) in [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false)] {
         assert_eq!(settings.trusted_proxies.contains(address.parse().unwrap()), trusted, "{address}");
     }

@@ -77,6 +77,7 @@ pub(super) fn settings(
         worker_max_blocking_threads: values.whole("worker_max_blocking_threads", 1..=65_536)?,
         cors: cors(values)?,
         trusted_proxies: trusted_proxies(values)?,
+        backoff: Some(values.seconds("backoff", 0)?).filter(|time| *time > Duration::ZERO),
         purge_interval: Some(values.seconds("purge_interval", 0)?).filter(|interval| *interval > Duration::ZERO),
         syncstorage,
         tokenserver,
