@@ -61,11 +61,11 @@ where
     }
 
     fn answer(mut self: Box<Self>, failed: Option<&str>) {
-        let result = match (self.result.take(), failed) {
-            // A refusal wrote nothing, so that it holds whatever became of the others.
-            (Some(Err(error)), _) => Err(error),
-            (Some(Ok(value)), None) => Ok(value),
-            (_, why) => Err(Fault::unavailable(why.unwrap_or("the write was not run").to_owned()).into()),
+        let unavailable = |why: &str| Err(Fault::unavailable(why.to_owned()).into());
+        let result = match failed {
+            // A refusal, too: it may be owed to a write of the same transaction, which has not happened now.
+            Some(why) => unavailable(why),
+            None => self.result.take().unwrap_or_else(|| unavailable("the write was not run")),
         };
         self.send(result);
     }
