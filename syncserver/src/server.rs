@@ -91,8 +91,8 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
 }
 
 impl Running {
-    /// Answers requests until the server is stopped by its [handle](Self::handle), and returns when those under way are answered and every write
-    /// is on disk.
+    /// Answers requests until the server is stopped by its [handle](Self::handle), and returns when those under way are
+    /// answered and every write is on disk.
     pub async fn serve(self) -> std::io::Result<()> {
         let result = self.server.await;
         for task in self.background {
