@@ -103,7 +103,7 @@ async fn the_version_is_told() {
     names.sort_unstable();
     assert_eq!(names, ["build", "commit", "source", "version"]);
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
-    assert!(body["source"].as_str().unwrap().starts_with("https://"), "{body}");
+    assert!(["source", "commit", "build"].iter().all(|name| body[name].is_string()), "{body}");
 }
 
 #[tokio::test]
