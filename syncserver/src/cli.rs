@@ -100,6 +100,8 @@ fn healthcheck(settings: &Settings) -> Result<(), String> {
     let url = format!("{}/__heartbeat__", PublicUrl::of_listener(&settings.host, settings.port));
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(HEALTHCHECK_TIMEOUT))
+        // The server is on this machine, whatever proxy the environment names for the rest of the world.
+        .proxy(None)
         .http_status_as_error(false)
         .build()
         .new_agent();

@@ -229,7 +229,8 @@ fn statement<'a>(
     };
     if query.after.is_some() {
         // Writing to a String cannot fail.
-        let _ = write!(text, " AND ({key}, id) {beyond} (?, ?)");
+        // The first condition says nothing new, but it is the one that SQLite makes a range of the index of.
+        let _ = write!(text, " AND {key} {beyond}= ? AND ({key}, id) {beyond} (?, ?)");
     }
     let _ = write!(text, " ORDER BY {key} {direction}, id {direction}");
     if query.limit.is_some() {
@@ -251,7 +252,7 @@ fn statement<'a>(
             Cursor::Modified(modified, id) => (modified.as_ms(), id),
             Cursor::Index(sortindex, id) => (sortindex.map_or(-1_000_000_000, i64::from), id),
         };
-        statement = statement.bind(key).bind(id.as_str());
+        statement = statement.bind(key).bind(key).bind(id.as_str());
     }
     if let Some(limit) = query.limit {
         // One more than asked for tells whether there is a next page.

@@ -21,7 +21,7 @@ pub(super) fn compress(mut response: ServiceResponse<BoxBody>) -> ServiceRespons
     let encoding = wanted(&response);
     if encoding == ContentEncoding::Identity {
         // The encoder says so where it is at work.
-        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+        response.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
         return response;
     }
     response.map_body(|head, body| Encoder::response(encoding, head, body).boxed())

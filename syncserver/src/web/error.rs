@@ -71,6 +71,13 @@ impl ApiError {
         Self::refused(StatusCode::NOT_FOUND, WeaveCode::Unknown, "there is no such path")
     }
 
+    /// 503 for the storage API of a process that does not serve it.
+    pub fn storage_is_off() -> Self {
+        let why = "a client asks for its storage here, and syncstorage.enabled is false: the proxy, public_url or the \
+                   table nodes sends it to the wrong server";
+        Self::refused(StatusCode::SERVICE_UNAVAILABLE, WeaveCode::Unknown, why)
+    }
+
     /// 405.
     pub fn method_not_allowed() -> Self {
         Self::refused(StatusCode::METHOD_NOT_ALLOWED, WeaveCode::IllegalMethod, "the path does not take this method")
@@ -140,8 +147,9 @@ impl ResponseError for ApiError {
                 DbError::NotFound => StatusCode::NOT_FOUND,
                 DbError::BatchNotFound | DbError::BatchTooLarge => StatusCode::BAD_REQUEST,
                 DbError::OverQuota => StatusCode::FORBIDDEN,
-                DbError::Fault(Fault::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-                DbError::Output(_) | DbError::Fault(Fault::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
+                // A full disk, say: nothing has been sent, and the client may come back.
+                DbError::Output(_) | DbError::Fault(Fault::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+                DbError::Fault(Fault::Internal(_)) => StatusCode::INTERNAL_SERVER_ERROR,
             },
         }
     }

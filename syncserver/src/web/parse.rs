@@ -44,8 +44,9 @@ pub struct InvalidBody(pub String);
 
 impl From<serde_json::Error> for InvalidBody {
     fn from(error: serde_json::Error) -> Self {
-        // The message names places and kinds, never the text itself.
-        Self(format!("the body is not the expected JSON: {error}"))
+        // Not its own message, which can hold the text of the body: this goes to the log.
+        let (line, column) = (error.line(), error.column());
+        Self(format!("the body is not the expected JSON: {:?} error at line {line}, column {column}", error.classify()))
     }
 }
 
@@ -217,6 +218,14 @@ mod tests {
             ),
             [("3".to_owned(), "retry bytes")]
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_told_without_its_text() {
+        for body in [r#"["a payload"]"#, r#""a payload""#, r#"[{"id":"a payload"} {}]"#] {
+            assert!(!post(body).unwrap_err().0.contains("payload"), "{body}");
+        }
+        assert!(!put(r#""a payload""#).unwrap_err().0.contains("payload"));
     }
 
     #[test]

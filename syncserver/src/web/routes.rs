@@ -38,6 +38,9 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
         .service(at(&["/__version__"]).route(read().to(ops::version)));
     if parts.storage {
         config.service(scope("/1.5/{uid:[0-9]+}").configure(storage));
+    } else {
+        // Never 404: a client that finds no meta/global here would wipe its account's data.
+        config.service(resource("/1.5/{tail:.*}").default_service(web::to(storage_is_off)));
     }
     if parts.tokens {
         config
@@ -86,6 +89,10 @@ fn at(paths: &[&str]) -> Resource {
 /// GET, or HEAD, which is GET without the body.
 fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Method(Method::HEAD)))
+}
+
+async fn storage_is_off() -> Result<&'static str, ApiError> {
+    Err(ApiError::storage_is_off())
 }
 
 async fn no_such_path() -> Result<&'static str, ApiError> {

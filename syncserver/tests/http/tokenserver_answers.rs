@@ -273,7 +273,11 @@ async fn ten_first_sign_ins_at_once_make_one_user() {
 async fn a_tokenserver_alone_and_a_storage_alone_serve_only_their_part() {
     let tokens = Tokenserver::start_with(&[("SYNC_SYNCSTORAGE__ENABLED", "false")]);
     let mut client = tokens.storage(&Device::of(ALICE)).await;
-    assert_eq!(client.get("/info/collections").await.status, 404);
+    // Not 404: a client that comes to the wrong server would wipe its account's data.
+    for target in ["/info/collections", "/storage/meta/global"] {
+        let answer = client.get(target).await;
+        assert_eq!((answer.status, answer.text(), answer.header("Retry-After")), (503, "0", Some("30")), "{target}");
+    }
     let storage = tokens.restart_with(&[("SYNC_TOKENSERVER__ENABLED", "false")]);
     assert_eq!(storage.sign_in(&Device::of(ALICE)).await.status, 404);
     let mut client = Client { connection: storage.server.connect().await, token: client.token };
