@@ -198,7 +198,8 @@ fn page(
 }
 
 /// The statement for a query. Its text depends on which conditions there are, never on their values, so that the
-/// prepared forms are few. Each order walks an index from the place of the cursor on, however deep.
+/// prepared forms are few. Each order walks an index from the place of the cursor on; with `newer` or `older` besides,
+/// SQLite may choose that bound for the range where it has no statistics, and pass over what lies between.
 fn statement<'a>(
     columns: Columns,
     at: &CollectionRef,

@@ -9,7 +9,8 @@ use syncstorage_db_common::{BATCH_LIFETIME_MS, Fault, PurgeBudget, Purged};
 /// Pages that one call gives back to the file system, at most: a bounded pause for the writes that wait.
 const VACUUM_PAGES: u32 = 1000;
 
-/// Found by the readers, so that the search holds up no write. Each user's expired rows are one stretch of the index.
+/// Found by the readers, so that the search holds up no write. Each user's expired rows are one
+/// stretch of the index; without statistics SQLite may look at the whole of it instead.
 const EXPIRED: &str = "
     SELECT b.row_id FROM stores s JOIN bsos b INDEXED BY bsos_expiry
         ON b.user_id = s.user_id AND b.expiry IS NOT NULL AND b.expiry <= ?
