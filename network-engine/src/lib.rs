@@ -1,0 +1,1 @@
+//! What the backends on database servers share: connections, transactions, migrations.

@@ -1,0 +1,1 @@
+//! The tokenserver of a Sync 1.5 server on Postgres.

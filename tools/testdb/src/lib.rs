@@ -1,0 +1,1 @@
+//! Throw-away Postgres and MariaDB servers for tests, benchmarks and people.
