@@ -13,6 +13,7 @@ use syncserver::settings;
 use syncserver::state::AppState;
 use syncserver::token::{TokenKeys, TokenPayload};
 use syncserver::web::hawk::{SignedHost, authenticate};
+use syncserver::web::health::Health;
 use syncserver::web::output::{ListFormat, ListWriter};
 use syncserver::web::parse::{BodyFormat, PostLimits, parse_post};
 use syncserver::web::query::{ListRequest, Parameters};
@@ -52,6 +53,8 @@ fn hawk(c: &mut Criterion) {
         backoff: None,
         trusted_proxies: settings.trusted_proxies,
         retires_at: None,
+        spool_folder: None,
+        health: Health::default(),
         clock: Clock::system(),
         log: slog::Logger::root(slog::Discard, slog::o!()),
     };

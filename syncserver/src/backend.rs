@@ -10,6 +10,7 @@ use syncstorage_sqlite::SqliteDb;
 use tokenserver_db_common::TokenDb;
 use tokenserver_sqlite::SqliteTokenDb;
 
+use crate::causes::chain;
 use crate::settings::{DatabaseSettings, Secret, Settings, secret_file};
 
 /// Why the server cannot start; each is a sentence for the operator.
@@ -79,8 +80,7 @@ pub enum BackendError {
 
 impl From<Fault> for BackendError {
     fn from(fault: Fault) -> Self {
-        let (Fault::Unavailable(source) | Fault::Internal(source)) = &fault;
-        Self::Fault(format!("{fault}: {source}"))
+        Self::Fault(chain(&fault))
     }
 }
 

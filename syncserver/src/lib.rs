@@ -4,7 +4,9 @@
 //! requests; [`backend`] is the one place that knows which databases there are.
 
 pub mod backend;
+mod causes;
 pub mod cli;
+mod detached;
 pub mod logging;
 mod purge;
 pub mod server;

@@ -1,13 +1,18 @@
 //! The removal of what nobody needs any more, in the background.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix_web::http::Method;
 use hawk::{Credentials, Key, RequestBuilder, SHA256};
-use syncstorage_db_common::{BoxedError, Fault, Precondition, PurgeBudget};
+use ring::rand::{SecureRandom, SystemRandom};
+use syncstorage_db_common::{BoxedError, DbError, Fault, Precondition, PurgeBudget};
 use tokenserver_db_common::{Node, ReplacedRow};
 
+use crate::causes::chain;
+use crate::detached;
 use crate::state::AppState;
 use crate::token::TokenPayload;
 use crate::tokenserver::Tokenserver;
@@ -30,12 +35,29 @@ const TOKEN_SECONDS: i64 = 300;
 /// How long to wait for another node.
 const NODE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Purges again and again.
+/// How often a node may answer that it does not delete a user's storage before it is left alone until the next round.
+const MAX_REFUSALS: u32 = 5;
+
+/// The pause before the first purge: a minute, by chance half a minute more or less, so that servers that were started
+/// together do not purge together.
+const FIRST_PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
+
+/// Purges soon, and then again and again.
 pub(crate) async fn every(interval: Duration, state: Arc<AppState>) {
+    let mut byte = [0];
+    // Without random numbers it is the shortest one, which does no harm.
+    let _ = SystemRandom::new().fill(&mut byte);
+    tokio::time::sleep(first_pause(interval, byte[0])).await;
     loop {
-        tokio::time::sleep(interval).await;
         once(&state).await;
+        tokio::time::sleep(interval).await;
     }
+}
+
+/// Not a whole interval: a process that is restarted more often than that would never purge.
+fn first_pause(interval: Duration, chance: u8) -> Duration {
+    let (least, span) = FIRST_PAUSE;
+    (least + span.mul_f64(f64::from(chance) / 255.0)).min(interval)
 }
 
 /// Purges all that there is to purge.
@@ -51,7 +73,7 @@ async fn once(state: &AppState) {
                 }
             }
             Err(error) => {
-                slog::warn!(state.log, "the purge of expired records failed"; "reason" => error.to_string());
+                slog::warn!(state.log, "the purge of expired records failed"; "reason" => chain(&error));
                 break;
             }
         }
@@ -59,7 +81,7 @@ async fn once(state: &AppState) {
     }
     let users = match &state.tokens {
         Some(tokens) => replaced_users(state, tokens).await.unwrap_or_else(|error| {
-            slog::warn!(state.log, "the purge of replaced users failed"; "reason" => error.to_string());
+            slog::warn!(state.log, "the purge of replaced users failed"; "reason" => chain(&error));
             0
         }),
         None => 0,
@@ -73,16 +95,24 @@ async fn once(state: &AppState) {
 async fn replaced_users(state: &AppState, tokens: &Tokenserver) -> Result<u64, Fault> {
     let mut done = 0;
     let mut after = None;
+    let mut failures = Failures::default();
     loop {
         let rows = tokens.db.replaced_rows(state.clock.now_ms() - GRACE_MS, after, ROWS).await?;
         let Some(last) = rows.last() else { return Ok(done) };
         after = Some(last.uid);
         for row in rows {
+            let node = row.node.as_ref().map(|node| url(state, node)).unwrap_or_default();
+            if failures.are_too_many(&node) {
+                continue;
+            }
             match delete_storage(state, &row).await {
                 Ok(()) => done += u64::from(tokens.db.forget_row(row.uid).await?),
-                Err(error) => {
-                    slog::warn!(state.log, "the storage of a replaced user could not be deleted, and is tried again later";
-                        "uid" => row.uid.get(), "reason" => error.to_string());
+                Err(NotDeleted { reason, node_answers }) => {
+                    if failures.note(&node, node_answers) {
+                        slog::warn!(state.log, "the storage of a replaced user could not be deleted, and is tried again \
+                            later; further failures of its node in this round are not logged";
+                            "uid" => row.uid.get(), "node" => node, "reason" => reason);
+                    }
                 }
             }
             tokio::time::sleep(PAUSE).await;
@@ -90,21 +120,79 @@ async fn replaced_users(state: &AppState, tokens: &Tokenserver) -> Result<u64, F
     }
 }
 
-async fn delete_storage(state: &AppState, row: &ReplacedRow) -> Result<(), BoxedError> {
-    let own = state.public_url.to_string();
-    match &row.node {
-        // The node is gone, and the data with it.
-        None => Ok(()),
-        Some(Node::PublicUrl) => Ok(state.db.delete_store(row.uid, Precondition::None).await.map(drop)?),
-        Some(Node::Url(url)) if *url == own => {
-            Ok(state.db.delete_store(row.uid, Precondition::None).await.map(drop)?)
-        }
-        Some(Node::Url(url)) => delete_on_node(state, url, row).await,
+/// Why the storage of a user is still there.
+struct NotDeleted {
+    /// For the log.
+    reason: String,
+    /// Whether it may be different with another user of the same node.
+    node_answers: bool,
+}
+
+impl NotDeleted {
+    fn by_silence(error: &BoxedError) -> Self {
+        Self { reason: chain(&**error), node_answers: false }
     }
 }
 
-/// Asks another node, with a token made for the purpose.
-async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Result<(), BoxedError> {
+impl From<DbError> for NotDeleted {
+    fn from(error: DbError) -> Self {
+        Self { reason: chain(&error), node_answers: !matches!(error, DbError::Fault(Fault::Unavailable(_))) }
+    }
+}
+
+/// The nodes that have failed in this round, with how often they did. One that hangs costs its timeout each time that it
+/// is asked, and would hold up all others.
+#[derive(Default)]
+struct Failures(HashMap<String, u32>);
+
+impl Failures {
+    /// Takes note of one; whether it is the first of this node.
+    fn note(&mut self, node: &str, node_answers: bool) -> bool {
+        let weight = if node_answers { 1 } else { MAX_REFUSALS };
+        match self.0.entry(node.to_owned()) {
+            Entry::Occupied(mut known) => {
+                *known.get_mut() += weight;
+                false
+            }
+            Entry::Vacant(new) => {
+                new.insert(weight);
+                true
+            }
+        }
+    }
+
+    /// Whether the node is not asked any more. One that answers is asked a few times more, so that a single user whose
+    /// storage cannot be deleted does not keep all those that come after.
+    fn are_too_many(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|count| *count >= MAX_REFUSALS)
+    }
+}
+
+fn url(state: &AppState, node: &Node) -> String {
+    match node {
+        Node::PublicUrl => state.public_url.to_string(),
+        Node::Url(url) => url.clone(),
+    }
+}
+
+async fn delete_storage(state: &AppState, row: &ReplacedRow) -> Result<(), NotDeleted> {
+    // Where the node is gone, the data is gone with it.
+    let Some(node) = &row.node else { return Ok(()) };
+    let node = url(state, node);
+    if node == state.public_url.to_string() {
+        state.db.delete_store(row.uid, Precondition::None).await?;
+        return Ok(());
+    }
+    let status = delete_on_node(state, &node, row).await.map_err(|error| NotDeleted::by_silence(&error))?;
+    match status {
+        200..300 => Ok(()),
+        // Not even 404 means that there is nothing: a node answers 200 then, and who does not know the path is no node.
+        _ => Err(NotDeleted { reason: format!("it answered {status}"), node_answers: !matches!(status, 502..=504) }),
+    }
+}
+
+/// Asks another node, with a token made for the purpose; the status of its answer.
+async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Result<u16, BoxedError> {
     let uid = row.uid.get();
     let url = format!("{}/1.5/{uid}", node.trim_end_matches('/'));
     let payload = TokenPayload {
@@ -124,7 +212,7 @@ async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Resu
             SystemTime::now(),
             nonce.chars().filter(char::is_ascii_digit).collect::<String>(),
         )?;
-    let status = tokio::task::spawn_blocking(move || {
+    let status = detached::run(move || {
         let agent = ureq::Agent::config_builder()
             .timeout_global(Some(NODE_TIMEOUT))
             .http_status_as_error(false)
@@ -137,6 +225,33 @@ async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Resu
             .map(|answer| answer.status().as_u16())
     })
     .await??;
-    // A node that knows nothing of the user has nothing to delete.
-    if (200..300).contains(&status) || status == 404 { Ok(()) } else { Err(format!("{node} answered {status}").into()) }
+    Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_purge_comes_after_about_a_minute_or_an_interval_if_that_is_shorter() {
+        let day = Duration::from_secs(86_400);
+        assert_eq!(first_pause(day, 0), Duration::from_secs(30));
+        assert_eq!(first_pause(day, 255), Duration::from_secs(90));
+        assert!(first_pause(day, 100) < first_pause(day, 101));
+        assert_eq!(first_pause(Duration::from_secs(1), 255), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_asked_once_and_one_that_refuses_a_few_times() {
+        let mut failures = Failures::default();
+        assert!(!failures.are_too_many("a"));
+        assert!(failures.note("a", false));
+        assert!(failures.are_too_many("a") && !failures.are_too_many("b"));
+        assert!(failures.note("b", true));
+        for _ in 1..MAX_REFUSALS {
+            assert!(!failures.are_too_many("b"));
+            assert!(!failures.note("b", true));
+        }
+        assert!(failures.are_too_many("b"));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::state::AppState;
 use crate::token::TokenKeys;
 use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
 use crate::web::hawk::SignedHost;
+use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
 
 /// How long requests under way may take when the server is told to stop.
@@ -149,9 +151,16 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         backoff: settings.backoff,
         trusted_proxies: settings.trusted_proxies.clone(),
         retires_at: retires_at(settings),
+        spool_folder: spool_folder(settings),
+        health: Health::default(),
         clock,
         log: log.clone(),
     })
+}
+
+/// The data folder, where a file can be made in it: with databases elsewhere there need not be one.
+fn spool_folder(settings: &Settings) -> Option<PathBuf> {
+    tempfile::tempfile_in(&settings.data_dir).is_ok().then(|| settings.data_dir.clone())
 }
 
 /// Some time after the set age, by chance, so that servers that were started together do not go together.

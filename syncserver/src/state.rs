@@ -1,5 +1,6 @@
 //! What every request handler has at hand.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use crate::settings::{Limits, PublicUrl, TrustedProxies};
 use crate::token::TokenKeys;
 use crate::tokenserver::Tokenserver;
 use crate::web::hawk::SignedHost;
+use crate::web::health::Health;
 
 /// Shared by all workers.
 pub struct AppState {
@@ -33,6 +35,11 @@ pub struct AppState {
     pub trusted_proxies: TrustedProxies,
     /// When this process asks to be replaced; `None`: never.
     pub retires_at: Option<Instant>,
+    /// Where answers that are too large for the memory are kept while they are sent; `None`: where the system has its
+    /// temporary files.
+    pub spool_folder: Option<PathBuf>,
+    /// Whether the databases are well.
+    pub health: Health,
     /// The time.
     pub clock: Clock,
     /// The log.

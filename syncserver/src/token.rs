@@ -43,8 +43,7 @@ pub struct TokenPayload {
     pub tokenserver_origin: String,
 }
 
-/// A token as its client gets it.
-#[derive(Debug, PartialEq)]
+/// A token as its client gets it. It has no `Debug`: its key must not get into a log.
 pub struct MintedToken {
     /// The Hawk id.
     pub id: String,

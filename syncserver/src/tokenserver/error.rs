@@ -6,10 +6,14 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
-use syncstorage_db_common::{BoxedError, Clock, Fault};
+use syncstorage_db_common::{Clock, Fault};
 use tokenserver_db_common::{Refusal, TokenError};
 
+use crate::causes::chain;
 use crate::web::error::RETRY_AFTER_SECONDS;
+
+/// The longest name of a scheme that is told in the log, in bytes.
+const MAX_SCHEME_BYTES: usize = 12;
 
 /// An error on the wire, with what lies behind it for the log.
 #[derive(Debug)]
@@ -20,6 +24,7 @@ pub struct ApiTokenError {
     name: String,
     description: &'static str,
     why: String,
+    is_routine: bool,
 }
 
 impl ApiTokenError {
@@ -31,7 +36,7 @@ impl ApiTokenError {
         description: &'static str,
         why: impl Into<String>,
     ) -> Self {
-        Self { status, code, location, name: name.to_owned(), description, why: why.into() }
+        Self { status, code, location, name: name.to_owned(), description, why: why.into(), is_routine: false }
     }
 
     fn unauthorized(code: &'static str, why: impl Into<String>) -> Self {
@@ -45,13 +50,34 @@ impl ApiTokenError {
 
     /// An authorization that is no bearer token.
     pub fn unsupported_scheme(scheme: &str) -> Self {
-        let why = format!("the scheme of the Authorization header is {scheme:?}, expected Bearer");
+        // Where the scheme is left out, it is the token that stands there, and no token is logged.
+        let is_name = scheme.len() <= MAX_SCHEME_BYTES && scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let found = if is_name { scheme } else { "something else" };
+        let why = format!("the scheme of the Authorization header is {found:?}, expected Bearer");
         Self::new(StatusCode::UNAUTHORIZED, "error", "body", "", "Unsupported", why)
     }
 
     /// A token or a key id that is not accepted.
     pub fn invalid_credentials(why: impl Into<String>) -> Self {
         Self::unauthorized("invalid-credentials", why)
+    }
+
+    /// A token that was good until its time, as every token is one day.
+    pub fn expired_token() -> Self {
+        let why = "the token has expired; the client will get a new one";
+        Self { is_routine: true, ..Self::invalid_credentials(why) }
+    }
+
+    /// Whether nothing is wrong, so that the operator need not be told.
+    #[must_use]
+    pub fn is_routine(&self) -> bool {
+        self.is_routine
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Self {
+        let (status, description) = (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+        Self::new(status, "error", "body", "", description, "the path does not take this method")
     }
 
     /// No key id.
@@ -169,10 +195,10 @@ impl From<TokenError> for ApiTokenError {
 
 impl From<Fault> for ApiTokenError {
     fn from(fault: Fault) -> Self {
-        let because = |source: &BoxedError| format!("{fault}: {source}");
-        match &fault {
-            Fault::Unavailable(source) => Self::unavailable(because(source)),
-            Fault::Internal(source) => Self::internal(because(source)),
+        let why = chain(&fault);
+        match fault {
+            Fault::Unavailable(_) => Self::unavailable(why),
+            Fault::Internal(_) => Self::internal(why),
         }
     }
 }

@@ -47,6 +47,11 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
     Ok(response.json(answer))
 }
 
+/// Answers a method that a path of the tokenserver does not take.
+pub async fn method_not_allowed() -> Result<HttpResponse, ApiTokenError> {
+    Err(ApiTokenError::method_not_allowed())
+}
+
 /// The seconds that the client asks for, if there is any sense in it.
 fn duration(query: &str, most: u64) -> u64 {
     let parameters = Parameters::parse(query).ok();

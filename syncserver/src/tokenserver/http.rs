@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::Agent;
 
+use crate::detached;
+
 /// The most bytes of an answer that are looked at.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
@@ -37,26 +39,33 @@ impl HttpClient {
     /// The status and the JSON body of a GET; null where the body is no JSON.
     pub(super) async fn get(&self, url: String) -> Result<(u16, Value), NoAnswer> {
         let agent = self.agent.clone();
-        self.run(url, move |url| agent.get(url).call()).await
+        self.run(url, (), move |url| agent.get(url).call()).await
     }
 
-    /// The same of a POST of a JSON body.
-    pub(super) async fn post(&self, url: String, body: Value) -> Result<(u16, Value), NoAnswer> {
+    /// The same of a POST of a JSON body. `held` goes when the request is over, not when nobody waits for it any more.
+    pub(super) async fn post(
+        &self,
+        url: String,
+        body: Value,
+        held: impl Send + 'static,
+    ) -> Result<(u16, Value), NoAnswer> {
         let agent = self.agent.clone();
-        self.run(url, move |url| {
+        self.run(url, held, move |url| {
             agent.post(url).header("Content-Type", "application/json").send(body.to_string().as_bytes())
         })
         .await
     }
 
-    /// Requests are rare; a thread each is no matter.
-    async fn run<F>(&self, url: String, request: F) -> Result<(u16, Value), NoAnswer>
+    /// Requests are few at a time; a thread each is no matter.
+    async fn run<H, F>(&self, url: String, held: H, request: F) -> Result<(u16, Value), NoAnswer>
     where
+        H: Send + 'static,
         F: FnOnce(&str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> + Send + 'static,
     {
         let name = url.clone();
         let failed = |reason: String| NoAnswer { url: name, reason };
-        let answer = tokio::task::spawn_blocking(move || {
+        let answer = detached::run(move || {
+            let _held = held;
             let mut response = request(&url)?;
             let status = response.status().as_u16();
             let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec()?;

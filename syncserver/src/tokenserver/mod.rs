@@ -20,7 +20,7 @@ use tokenserver_db_common::{Account, Node, Policy, SignIn, SignedIn, TokenDb};
 
 pub use access_token::AccessTokens;
 pub use error::ApiTokenError;
-pub use handlers::{has_bearer, token};
+pub use handlers::{has_bearer, method_not_allowed, token};
 pub use webhook::{Webhook, webhook};
 
 use crate::token::{TokenKeys, TokenPayload};
@@ -47,8 +47,8 @@ pub struct Tokenserver {
     pub webhook: Option<Webhook>,
 }
 
-/// What a client gets.
-#[derive(Debug, Serialize)]
+/// What a client gets. It has no `Debug`: the key must not get into a log.
+#[derive(Serialize)]
 pub struct TokenAnswer {
     id: String,
     key: String,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Tokenserver;
+use super::access_token::{Decoded, is_access_token_type};
 use super::error::{ApiTokenError, stamp};
 use super::handlers::bearer;
 use crate::state::AppState;
@@ -38,13 +39,14 @@ pub async fn webhook(request: HttpRequest, state: web::Data<AppState>) -> Result
     let (tokens, webhook) = configured.ok_or_else(|| ApiTokenError::internal("webhooks are off"))?;
     let bad = |_| ApiTokenError::invalid_credentials("the event has no bearer token");
     let token = bearer(&request).map_err(bad)?;
-    let event = tokens
-        .access_tokens
-        .decode::<EventToken>(token, |typ| !super::access_token::is_access_token_type(typ), validation(webhook))
-        .await?
-        .ok_or_else(|| {
-            ApiTokenError::invalid_credentials("the event is no JWT, or no key is known to verify it with")
-        })?;
+    let decoded =
+        tokens.access_tokens.decode::<EventToken>(token, |typ| !is_access_token_type(typ), validation(webhook)).await?;
+    let event = match decoded {
+        Decoded::Claims(event) => event,
+        Decoded::NoJwt => return Err(ApiTokenError::invalid_credentials("the event is no JWT")),
+        // It may well be a true one. Refused for good, it would not be sent again.
+        Decoded::NoKey => return Err(ApiTokenError::unavailable("no key is known yet to verify the event with")),
+    };
     for (name, details) in &event.events {
         slog::info!(state.log, "event of an account"; "event" => name, "account" => tokens.hashed(&event.sub));
         if !webhook.metrics_only {
@@ -70,7 +72,7 @@ async fn take(
         }
         PASSWORD_CHANGE => {
             // Tokens from before the change have a lesser generation; the first one after it has this very time.
-            if let Some(changed) = details.get("changeTime").and_then(Value::as_i64) {
+            if let Some(changed) = details.get("changeTime").and_then(milliseconds) {
                 tokens.db.password_changed(&email, changed.saturating_sub(1)).await?;
             }
         }
@@ -78,6 +80,11 @@ async fn take(
         _ => {}
     }
     Ok(())
+}
+
+/// A time in ms, of any JSON number. What is beyond the range of an `i64` is as far away as can be.
+fn milliseconds(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_f64().map(|time| time as i64))
 }
 
 fn validation(webhook: &Webhook) -> Validation {

@@ -1,5 +1,6 @@
 //! `/storage/{collection}`: the records of a collection, `/storage`: all of them.
 
+use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, ContentType};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use syncstorage_db_common::{
@@ -23,11 +24,20 @@ pub async fn get(at: Collection, request: HttpRequest, state: web::Data<AppState
     let condition = precondition(&request)?;
     let list = ListRequest::parse(&Parameters::parse(request.query_string())?, &at.0.collection)?;
     let format = list_format(&request)?;
-    let mut items = ListWriter::new(format);
-    let page = if list.full {
-        state.db.get_bsos(&at.0, &list.query, condition, &mut items).await?
-    } else {
-        state.db.get_bso_ids(&at.0, &list.query, condition, &mut items).await?
+    let mut items = ListWriter::new(format).in_folder(state.spool_folder.as_deref());
+    if request.method() == Method::HEAD {
+        items = items.without_body();
+    }
+    let page = loop {
+        let read = if list.full {
+            state.db.get_bsos(&at.0, &list.query, condition, &mut items).await
+        } else {
+            state.db.get_bso_ids(&at.0, &list.query, condition, &mut items).await
+        };
+        match read {
+            Err(DbError::Output(_)) if items.lacks_place() => items.wait_for_place().await,
+            read => break read?,
+        }
     };
     let mut response = HttpResponse::Ok();
     response

@@ -12,6 +12,7 @@ use actix_web::{HttpResponse, ResponseError};
 use syncstorage_db_common::{DbError, Fault};
 
 use super::headers::X_LAST_MODIFIED;
+use crate::causes::chain;
 
 /// The numbers that the protocol has for errors, as they stand in the body of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum ApiError {
         /// Why, and what to do about it.
         why: String,
     },
+    /// 401 for a token that was good until its time, as every token is one day.
+    ExpiredToken,
     /// The database's answer.
     Db(DbError),
     /// A fault of ours outside the database.
@@ -107,7 +110,7 @@ impl ApiError {
             Self::Refused { code, .. } => *code,
             Self::Db(DbError::OverQuota) => WeaveCode::OverQuota,
             Self::Db(DbError::BatchTooLarge) => WeaveCode::SizeLimitExceeded,
-            Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
+            Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
         }
     }
 }
@@ -123,15 +126,8 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { why, .. } | Self::Internal(why) => f.write_str(why),
-            Self::Db(error) => {
-                write!(f, "{error}")?;
-                let mut source = std::error::Error::source(error);
-                while let Some(cause) = source {
-                    write!(f, ": {cause}")?;
-                    source = cause.source();
-                }
-                Ok(())
-            }
+            Self::ExpiredToken => f.write_str("the token has expired; the client will get a new one"),
+            Self::Db(error) => f.write_str(&chain(error)),
         }
     }
 }
@@ -140,6 +136,7 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Refused { status, .. } => *status,
+            Self::ExpiredToken => StatusCode::UNAUTHORIZED,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Db(error) => match error {
                 DbError::NotModified(_) => StatusCode::NOT_MODIFIED,

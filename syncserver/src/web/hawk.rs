@@ -59,7 +59,7 @@ pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool
     // NaN is expired, too.
     let expired = !matches!(token.payload.expires.partial_cmp(&now), Some(std::cmp::Ordering::Greater));
     if expired && !allow_expired {
-        return Err(refuse("the token has expired; the client will get a new one"));
+        return Err(ApiError::ExpiredToken);
     }
 
     let key = Key::new(token.key.as_bytes(), SHA256).map_err(|error| ApiError::Internal(error.to_string()))?;

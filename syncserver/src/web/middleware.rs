@@ -15,6 +15,7 @@ use super::error::{ApiError, RETRY_AFTER_SECONDS};
 use super::headers::{X_LAST_MODIFIED, X_WEAVE_BACKOFF, X_WEAVE_TIMESTAMP};
 use crate::settings::TrustedProxies;
 use crate::state::AppState;
+use crate::tokenserver::ApiTokenError;
 
 /// See the [module documentation](self).
 pub async fn around(
@@ -67,6 +68,10 @@ fn log(response: &ServiceResponse<BoxBody>, state: &AppState) {
     let status = response.status();
     let is_answer = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED)
         || status == StatusCode::NOT_FOUND && matches!(error.as_error::<ApiError>(), Some(ApiError::Db(_)));
+    // Every client comes with a token that has expired, now and then.
+    let is_routine = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
+        || matches!(error.as_error::<ApiError>(), Some(ApiError::ExpiredToken))
+        || error.as_error::<ApiTokenError>().is_some_and(ApiTokenError::is_routine);
     let request = response.request();
     // Fields of the line itself, not of a logger made for it: people get the latter on lines of their own.
     let fields = slog::o!(
@@ -80,7 +85,7 @@ fn log(response: &ServiceResponse<BoxBody>, state: &AppState) {
         slog::debug!(state.log, "request answered"; fields);
     } else if status.is_server_error() {
         slog::error!(state.log, "request failed"; fields);
-    } else if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+    } else if is_routine {
         slog::info!(state.log, "request refused"; fields);
     } else {
         slog::warn!(state.log, "request refused"; fields);

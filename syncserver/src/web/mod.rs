@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod hawk;
 pub mod headers;
+pub mod health;
 pub mod info;
 pub mod middleware;
 pub mod ops;

@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 
 use super::error::RETRY_AFTER_SECONDS;
+use crate::causes::chain;
 use crate::state::AppState;
 
 /// The version of this program.
@@ -15,15 +16,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET /__heartbeat__`: whether the databases answer.
 pub async fn heartbeat(state: web::Data<AppState>) -> HttpResponse {
-    let mut outcome = state.db.check().await.map_err(|error| chain(&error));
-    // Not asked where the storage's has failed: it mostly is the same one, and the answer would come twice as late.
-    if let (Ok(()), Some(tokens)) = (&outcome, &state.tokens) {
-        outcome = tokens.db.check().await.map_err(|error| chain(&error));
-    }
-    let failure = outcome.err();
-    if let Some(reason) = &failure {
-        slog::error!(state.log, "the database does not answer the heartbeat"; "reason" => reason);
-    }
+    let failure = state.health.ask(ask(&state)).await.err();
     let word = if failure.is_none() { "Ok" } else { "Err" };
     let quota = state.quota.map_or(0, |quota| quota.limit);
     let body = json!({
@@ -38,15 +31,17 @@ pub async fn heartbeat(state: web::Data<AppState>) -> HttpResponse {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+/// Asks both databases for real.
+async fn ask(state: &AppState) -> Result<(), String> {
+    let mut outcome = state.db.check().await.map_err(|error| chain(&error));
+    // Not asked where the storage's has failed: it mostly is the same one, and the answer would come twice as late.
+    if let (Ok(()), Some(tokens)) = (&outcome, &state.tokens) {
+        outcome = tokens.db.check().await.map_err(|error| chain(&error));
     }
-    text
+    if let Err(reason) = &outcome {
+        slog::error!(state.log, "the database does not answer the heartbeat"; "reason" => reason);
+    }
+    outcome
 }
 
 /// `GET /__lbheartbeat__`: whether this process answers, with the figures of its connections to the database. It fails

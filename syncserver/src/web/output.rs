@@ -2,18 +2,29 @@
 //!
 //! A whole collection can be larger than the memory there is, and a client can be slow to take it. So the database is
 //! read as fast as it goes, into a temporary file that has no name, and the client is served from that: neither the
-//! memory nor a connection to the database waits for it.
+//! memory nor a connection to the database waits for it. Such files are few at a time, so that the disk bears them.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use actix_web::body::{BoxBody, MessageBody, SizedStream};
+use actix_web::body::{BodySize, BoxBody, MessageBody, SizedStream};
+use actix_web::web::Bytes;
 use futures_util::StreamExt;
 use syncstorage_db_common::{Bso, BsoId, Sink};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::io::ReaderStream;
 
 /// An answer up to this size, in bytes, stays in memory.
 const MEMORY_BYTES: usize = 1 << 20;
+
+/// How many answers are in files at once, from their first record to the last byte that the client takes.
+const MAX_FILES: usize = 100;
+
+/// The places for answers in files, of the whole process: it has one disk.
+static PLACES: Semaphore = Semaphore::const_new(MAX_FILES);
 
 /// How much of a file is read at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
@@ -43,18 +54,80 @@ pub struct ListWriter {
     format: ListFormat,
     count: u64,
     memory: Vec<u8>,
-    file: Option<File>,
+    places: &'static Semaphore,
+    place: Option<SemaphorePermit<'static>>,
+    /// Where files are made; `None`: where the system has its temporary ones.
+    folder: Option<PathBuf>,
+    overflow: Overflow,
+    lacks_place: bool,
+}
+
+/// What becomes of what is too much for the memory.
+enum Overflow {
+    /// There has been none; it goes to a file.
+    None,
+    /// It is in this file.
+    File(File),
+    /// It is dropped, after so many bytes of it: nobody will see it.
+    Dropped(u64),
 }
 
 impl ListWriter {
     /// An empty list.
     #[must_use]
     pub fn new(format: ListFormat) -> Self {
-        let memory = match format {
-            ListFormat::Json => b"[".to_vec(),
-            ListFormat::Newlines => Vec::new(),
+        let mut list = Self {
+            format,
+            count: 0,
+            memory: Vec::new(),
+            places: &PLACES,
+            place: None,
+            folder: None,
+            overflow: Overflow::None,
+            lacks_place: false,
         };
-        Self { format, count: 0, memory, file: None }
+        list.clear();
+        list
+    }
+
+    /// The same with its file, if it needs one, in this folder. `None`: in the system's own one for such files, which may
+    /// be in memory.
+    #[must_use]
+    pub fn in_folder(mut self, folder: Option<&Path>) -> Self {
+        self.folder = folder.map(ToOwned::to_owned);
+        self
+    }
+
+    /// The same for an answer to HEAD, of which only the size will be sent: it never needs a file.
+    #[must_use]
+    pub fn without_body(mut self) -> Self {
+        self.overflow = Overflow::Dropped(0);
+        self
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.memory.clear();
+        if self.format == ListFormat::Json {
+            self.memory.push(b'[');
+        }
+    }
+
+    /// Whether an item was refused because the list is too large for the memory, and there are as many in files as may
+    /// be. Few answers are that large, and it is known of none before it is read: so a list is begun without a place.
+    #[must_use]
+    pub fn lacks_place(&self) -> bool {
+        self.lacks_place
+    }
+
+    /// Waits until another answer is done with its file, and begins the list anew.
+    pub async fn wait_for_place(&mut self) {
+        // Many may wait, and for long.
+        self.memory = Vec::new();
+        self.clear();
+        self.lacks_place = false;
+        // The semaphore is never closed.
+        self.place = self.places.acquire().await.ok();
     }
 
     /// The items so far.
@@ -76,13 +149,28 @@ impl ListWriter {
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(tempfile::tempfile()?),
-        };
-        file.write_all(&self.memory)?;
+        match &mut self.overflow {
+            Overflow::None => {
+                let mut file = self.make_file()?;
+                file.write_all(&self.memory)?;
+                self.overflow = Overflow::File(file);
+            }
+            Overflow::File(file) => file.write_all(&self.memory)?,
+            Overflow::Dropped(bytes) => *bytes += self.memory.len() as u64,
+        }
         self.memory.clear();
         Ok(())
+    }
+
+    fn make_file(&mut self) -> io::Result<File> {
+        if self.place.is_none() {
+            self.place = self.places.try_acquire().ok();
+        }
+        if self.place.is_none() {
+            self.lacks_place = true;
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "too many large answers are under way"));
+        }
+        self.folder.as_deref().map_or_else(tempfile::tempfile, tempfile::tempfile_in)
     }
 
     /// The whole list, as the body of an answer.
@@ -90,18 +178,40 @@ impl ListWriter {
         if self.format == ListFormat::Json {
             self.memory.push(b']');
         }
-        if self.file.is_some() {
+        if !matches!(self.overflow, Overflow::None) {
             self.spill()?;
         }
-        match self.file {
-            None => Ok(self.memory.boxed()),
-            Some(mut file) => {
+        match self.overflow {
+            Overflow::None => Ok(self.memory.boxed()),
+            Overflow::Dropped(bytes) => Ok(Measured(bytes).boxed()),
+            Overflow::File(mut file) => {
                 let size = file.stream_position()?;
                 file.seek(SeekFrom::Start(0))?;
                 let chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(file), READ_BYTES);
-                Ok(SizedStream::new(size, chunks.map(|chunk| chunk.map_err(actix_web::Error::from))).boxed())
+                let place = self.place;
+                let chunks = chunks.map(move |chunk| {
+                    // Held until the client has taken all, or gone away.
+                    let _ = &place;
+                    chunk.map_err(actix_web::Error::from)
+                });
+                Ok(SizedStream::new(size, chunks).boxed())
             }
         }
+    }
+}
+
+/// A body of which nothing but the size is sent, as in an answer to HEAD.
+struct Measured(u64);
+
+impl MessageBody for Measured {
+    type Error = io::Error;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0)
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        Poll::Ready(None)
     }
 }
 
@@ -196,7 +306,7 @@ mod tests {
             list.push(bso(&format!("{index}"), None, &payload)).unwrap();
             assert!(list.memory.len() < 2 * MEMORY_BYTES);
         }
-        assert!(list.file.is_some());
+        assert!(matches!(list.overflow, Overflow::File(_)));
         let body = list.into_body().unwrap();
         let size = body.size();
         let bytes = to_bytes(body).await.unwrap();
@@ -206,5 +316,60 @@ mod tests {
         assert!(
             parsed.iter().enumerate().all(|(index, bso)| bso["id"] == *index.to_string() && bso["payload"] == payload)
         );
+    }
+
+    /// Forty records that are too many for the memory.
+    fn push_many(list: &mut ListWriter) -> io::Result<()> {
+        let payload = "x".repeat(100_000);
+        (0..40).try_for_each(|index| list.push(bso(&format!("{index}"), None, &payload)))
+    }
+
+    #[actix_web::test]
+    async fn a_list_waits_for_a_place_and_is_whole_then() {
+        static ONE: Semaphore = Semaphore::const_new(1);
+        let large = || ListWriter { places: &ONE, ..ListWriter::new(ListFormat::Json) };
+        let mut first = large();
+        push_many(&mut first).unwrap();
+        let mut second = large();
+        assert_eq!(push_many(&mut second).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(second.lacks_place() && !first.lacks_place());
+        let body = first.into_body().unwrap();
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(50), second.wait_for_place()).await;
+        assert!(waiting.is_err(), "the first is still being sent");
+        // A small one needs no place.
+        let mut small = large();
+        small.push(bso("a", None, "b")).unwrap();
+        small.into_body().unwrap();
+        drop(body);
+        second.wait_for_place().await;
+        assert!(!second.lacks_place());
+        push_many(&mut second).unwrap();
+        assert_eq!(second.count(), 40);
+        let bytes = to_bytes(second.into_body().unwrap()).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&bytes).unwrap().len(), 40);
+        assert_eq!(ONE.available_permits(), 1);
+    }
+
+    #[actix_web::test]
+    async fn an_answer_without_body_is_measured_and_needs_no_file() {
+        static NONE: Semaphore = Semaphore::const_new(0);
+        for push in [|_: &mut ListWriter| Ok(()), push_many] {
+            let mut get = ListWriter::new(ListFormat::Json);
+            push(&mut get).unwrap();
+            let mut head = ListWriter { places: &NONE, ..ListWriter::new(ListFormat::Json) }.without_body();
+            push(&mut head).unwrap();
+            let (get, head) = (get.into_body().unwrap(), head.into_body().unwrap());
+            assert_eq!(get.size(), head.size());
+            assert_eq!(to_bytes(head).await.unwrap().len(), 0);
+        }
+    }
+
+    #[test]
+    fn files_are_made_where_they_are_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut list = ListWriter::new(ListFormat::Json).in_folder(Some(folder.path()));
+        push_many(&mut list).unwrap();
+        let mut nowhere = ListWriter::new(ListFormat::Json).in_folder(Some(&folder.path().join("absent")));
+        assert_eq!(push_many(&mut nowhere).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

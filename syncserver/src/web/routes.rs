@@ -1,7 +1,7 @@
 //! The route table: every path that there is.
 
 use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig, delete, get, post, put, resource, scope};
+use actix_web::web::{self, ServiceConfig, delete, post, put, resource, scope};
 use actix_web::{Resource, Route, guard};
 
 use super::error::ApiError;
@@ -45,15 +45,15 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
     if parts.tokens {
         config
             // Firefox appends nothing to what its user has set, and users set all of these.
-            .service(resource(["", "/"]).guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token))
-            .service(at(&["/token", "/token/", "/tokenserver", "/tokenserver/"]).route(get().to(tokenserver::token)));
+            .service(tokens_at(&["", "/"]).guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token))
+            .service(tokens_at(&["/token", "/token/", "/tokenserver", "/tokenserver/"]).get(tokenserver::token));
         for base in ["", "/token", "/tokenserver"] {
             let path = format!("{base}/1.0/{{application}}/{{version}}");
-            config.service(at(&[path.as_str(), &format!("{path}/")]).route(get().to(tokenserver::token)));
+            config.service(tokens_at(&[path.as_str(), &format!("{path}/")]).get(tokenserver::token));
         }
     }
     if parts.webhooks {
-        config.service(at(&["/1.0/webhooks/fxa/events"]).route(post().to(tokenserver::webhook)));
+        config.service(tokens_at(&["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
     }
     config.service(at(&["", "/"]).route(read().to(ops::front_page)));
 }
@@ -84,6 +84,11 @@ fn storage(config: &mut ServiceConfig) {
 /// A path, which answers 405 to methods that it does not take.
 fn at(paths: &[&str]) -> Resource {
     resource(paths.to_vec()).default_service(web::to(method_not_allowed))
+}
+
+/// The same of the tokenserver, in its form.
+fn tokens_at(paths: &[&str]) -> Resource {
+    resource(paths.to_vec()).default_service(web::to(tokenserver::method_not_allowed))
 }
 
 /// GET, or HEAD, which is GET without the body.

@@ -336,3 +336,37 @@ async fn configured_keys_are_used_and_none_is_fetched() {
     tokens.assert_invalid(&access().sign(&second.with_kid("unknown"))).await;
     assert_eq!((tokens.fxa.jwks_requests(), tokens.fxa.verify_requests()), (0, 0));
 }
+
+#[tokio::test]
+async fn the_accounts_server_is_asked_about_a_few_tokens_at_once() {
+    let tokens = Tokenserver::start();
+    tokens.wait_for_keys().await;
+    tokens.fxa.set_verify(Reply::json(&verified(ALICE)).after(Duration::from_secs(4)));
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let mut connection = tokens.server.connect().await;
+        let request = Device::of(ALICE).request_with("/1.0/sync/1.5", "opaque");
+        flood.spawn(async move { connection.send(&request).await.unwrap() });
+    }
+    let mut let_in = 0;
+    for answer in flood.join_all().await {
+        match answer.status {
+            200 => let_in += 1,
+            _ => assert_error(&answer, 503, "error", "body", "", "Resource is not available"),
+        }
+    }
+    assert_eq!((let_in, tokens.fxa.verify_requests()), (16, 16));
+    // Their places are free again.
+    tokens.fxa.set_verify(Reply::json(&verified(ALICE)));
+    assert_eq!(tokens.try_token("opaque").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_is_too_long_is_refused_without_asking() {
+    let tokens = Tokenserver::start();
+    tokens.wait_for_keys().await;
+    tokens.fxa.set_verify(Reply::json(&verified(ALICE)));
+    tokens.assert_invalid(&"x".repeat(8193)).await;
+    assert_eq!(tokens.fxa.verify_requests(), 0);
+    assert_eq!(tokens.try_token(&"x".repeat(8192)).await.status, 200);
+}

@@ -46,6 +46,10 @@ async fn a_get_without_limit_is_complete_for_fast_and_slow_readers() {
         assert_eq!((list.must_have("X-Weave-Records"), list.last_modified()), ("4000", time));
         check(list.json().as_array().unwrap(), descending);
     }
+    let get = client.get("/storage/x?full=1").await.has(200);
+    let head = client.send("HEAD", "/storage/x?full=1", |request| request).await.has(200);
+    assert_eq!((head.must_have("Content-Length"), head.body.len()), (get.must_have("Content-Length"), 0));
+    assert_eq!(head.must_have("X-Weave-Records"), "4000");
     let lines = |request: Request| request.header("Accept", "application/newlines");
     let lines = client.send("GET", "/storage/x?full=1&sort=oldest", lines).await.has(200);
     check(&lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>(), false);

@@ -170,6 +170,7 @@ const ANSWERS: &[(&str, u16, &str)] = &[
         "tokenserver_errors::what_nobody_foresaw_is_an_internal_error_that_tells_the_client_nothing",
     ),
     ("GET /1.0/sync/1.5", 503, "access_tokens::an_accounts_server_that_does_not_answer_is_503_soon"),
+    ("GET /1.0/sync/1.5", 503, "access_tokens::the_accounts_server_is_asked_about_a_few_tokens_at_once"),
     ("GET /1.0/sync/1.5", 503, "nodes::a_full_house_is_503_and_the_log_says_what_to_change"),
     (
         "GET /1.0/sync/1.5",
@@ -182,11 +183,13 @@ const ANSWERS: &[(&str, u16, &str)] = &[
     ("POST /1.0/webhooks/fxa/events", 200, "webhooks::a_deleted_account_is_retired"),
     ("POST /1.0/webhooks/fxa/events", 401, "webhooks::only_the_accounts_server_is_believed"),
     ("POST /1.0/webhooks/fxa/events", 404, "webhooks::webhooks_are_off_unless_they_are_switched_on"),
+    ("POST /1.0/webhooks/fxa/events", 405, "webhooks::under_a_public_url_with_a_path_events_arrive_there"),
     (
         "POST /1.0/webhooks/fxa/events",
-        503,
+        500,
         "webhooks::a_database_that_does_not_answer_makes_the_accounts_server_send_the_event_again",
     ),
+    ("POST /1.0/webhooks/fxa/events", 503, "webhooks::an_event_that_comes_before_any_key_is_known_is_to_be_sent_again"),
     // Section 10: operations.
     ("GET /__heartbeat__", 200, "ops::the_heartbeat_says_that_all_is_well"),
     ("GET /__heartbeat__", 503, "ops::the_heartbeat_is_503_when_the_database_fails"),

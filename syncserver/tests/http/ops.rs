@@ -69,6 +69,21 @@ async fn the_heartbeat_is_503_when_the_database_takes_no_writes_and_recovers() {
 }
 
 #[tokio::test]
+async fn many_heartbeats_at_once_are_one_question_to_the_database() {
+    let tokens = Tokenserver::start();
+    tokens.sql("DROP TABLE server_meta");
+    let mut connection = tokens.server.connect().await;
+    let start = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(connection.send(&Request::get("/__heartbeat__")).await.unwrap().status, 503);
+    }
+    // Each failed question is a line. All requests of one connection meet the same worker.
+    let questions = tokens.server.log_lines().iter().filter(|line| line.contains("heartbeat")).count();
+    let most = 1 + usize::try_from(start.elapsed().as_secs()).unwrap();
+    assert!((1..=most).contains(&questions), "{questions} questions in {:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn the_load_balancers_heartbeat_does_not_touch_the_database() {
     let tokens = Tokenserver::start_with(&[("SYNC_SYNCSTORAGE__DATABASE_POOL_MAX_SIZE", "7")]);
     tokens.sql("DROP TABLE server_meta; DROP TABLE services");
@@ -203,4 +218,21 @@ async fn the_start_says_which_url_to_paste_and_does_not_wait_for_the_accounts_se
     assert_eq!(tokens.send(&Request::get("/__heartbeat__")).await.status, 200);
     let lines = tokens.server.log_lines();
     assert!(lines.iter().any(|line| line.contains("https://sync.example.com/1.0/sync/1.5")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn an_accounts_server_that_hangs_does_not_hold_up_the_end() {
+    let fxa = MockFxa::start();
+    fxa.set_jwks(Reply::status(200, "{}").after(Duration::from_secs(60)));
+    let url = fxa.url();
+    let tokens = Tokenserver::start_with(&[
+        ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &url),
+        ("SYNC_TOKENSERVER__FXA_OAUTH_REQUEST_TIMEOUT", "20"),
+    ]);
+    while fxa.jwks_requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let start = Instant::now();
+    drop(tokens);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

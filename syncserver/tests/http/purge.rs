@@ -1,6 +1,8 @@
 //! What becomes of the storage of users who were replaced (the end of section 9).
 
-use std::time::Duration;
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::server::{Client, TestServer};
 use crate::tokenserver::{ALICE, BOB, Device, Tokenserver, storage_token};
@@ -95,6 +97,64 @@ async fn another_node_is_asked_to_delete_and_one_that_does_not_answer_is_asked_a
     assert_eq!(tokens.rows(BOB).len(), 1);
     let said = tokens.server.log_lines().iter().any(|line| line.contains("is tried again later"));
     assert!(said, "{:#?}", tokens.server.log_lines());
+}
+
+/// Waits until the log says that a storage could not be deleted; that line.
+async fn wait_for_failure(tokens: &Tokenserver) -> String {
+    for _ in 0..500 {
+        let lines = tokens.server.log_lines();
+        if let Some(line) = lines.into_iter().find(|line| line.contains("is tried again later")) {
+            return line;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:#?}", tokens.server.log_lines());
+}
+
+/// Three users on a node, all of them replaced, when the server starts to purge.
+async fn replaced_on(node: &str) -> Tokenserver {
+    let tokens = Tokenserver::start();
+    tokens.add_node(node, 10);
+    for fxa_uid in [ALICE, BOB, "carol"] {
+        tokens.let_in(&Device::of(fxa_uid)).await;
+    }
+    tokens.sql("UPDATE users SET replaced_at = 1000");
+    tokens.restart_with(&[EVERY_SECOND])
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_is_asked_once_a_round_and_holds_up_nobody() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, times) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Hangs up without an answer.
+        while listener.accept().is_ok() && asked.send(Instant::now()).is_ok() {}
+    });
+    let tokens = replaced_on(&node).await;
+    // One who comes after them, and whose node is gone.
+    tokens.let_in(&Device::of("dave")).await;
+    tokens.sql("UPDATE users SET replaced_at = 1000, nodeid = 4711 WHERE email LIKE 'dave%'");
+    wait_for_rows(&tokens, "dave", 0).await;
+    let wait = || times.recv_timeout(Duration::from_secs(10)).unwrap();
+    let (first, second) = (wait(), wait());
+    assert!(second - first > Duration::from_millis(700), "{:?}", second - first);
+    let lines = tokens.server.log_lines();
+    let lines = lines.iter().filter(|line| line.contains("is tried again later")).count();
+    let rounds = 2 + times.try_iter().count();
+    assert!((1..=rounds).contains(&lines), "{lines} lines in {rounds} rounds");
+    assert_eq!([ALICE, BOB, "carol"].map(|fxa_uid| tokens.rows(fxa_uid).len()), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_node_that_answers_404_has_not_deleted_anything() {
+    // Somebody who has never heard of the path.
+    let other = testclient::MockFxa::start();
+    let tokens = replaced_on(&other.url()).await;
+    let line = wait_for_failure(&tokens).await;
+    assert!(line.starts_with("WARN") && line.contains("answered 404") && line.contains(&other.url()), "{line}");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!([ALICE, BOB, "carol"].map(|fxa_uid| tokens.rows(fxa_uid).len()), [1, 1, 1]);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! The table of errors of section 8, row by row, as it stands on the wire. The rules of sign-ins are in `sign_in`, those
 //! of nodes in `nodes`, and the accounts server's failures in `access_tokens`.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use diesel::connection::SimpleConnection;
-use testclient::{Key, Request, Response};
+use serde_json::json;
+use testclient::{Jwt, Key, Reply, Request, Response};
 
 use crate::tokenserver::{ALICE, Device, Tokenserver, assert_common_headers, assert_error};
 
@@ -190,7 +193,7 @@ async fn another_method_is_not_allowed() {
     for address in ["/1.0/sync/1.5", "/token", "/tokenserver/1.0/sync/1.5/", "/"] {
         for method in ["POST", "PUT", "DELETE", "PATCH"] {
             let answer = tokens.send(&Request::new(method, address).header("Authorization", "Bearer x")).await;
-            assert_eq!(answer.status, 405, "{method} {address}: {answer:?}");
+            assert_error(&answer, 405, "error", "body", "", "Method Not Allowed");
         }
     }
 }
@@ -204,8 +207,8 @@ async fn every_refusal_is_a_line_of_the_log_that_says_why_and_holds_no_token() {
     assert_refused(&answer, 401, "invalid-credentials", "Unauthorized");
     tokens.send(&good().without_header("X-KeyID")).await;
     let lines = tokens.server.log_lines();
-    let why = lines.iter().find(|line| line.contains("request refused") && line.contains("Expired"));
-    assert!(why.is_some(), "{lines:#?}");
+    let why = lines.iter().find(|line| line.contains("request refused") && line.contains("has expired"));
+    assert!(why.is_some_and(|line| line.starts_with("INFO")), "that is normal: {lines:#?}");
     assert!(lines.iter().any(|line| line.contains("the X-KeyID header is missing")), "{lines:#?}");
     let parts = token.split('.').filter(|part| part.len() > 20);
     for secret in parts.chain([Device::of(ALICE).key_id().as_str()]) {
@@ -220,4 +223,39 @@ async fn an_error_can_be_read_by_web_pages_too() {
     let answer = tokens.send(&request).await;
     assert_common_headers(&answer);
     assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("https://example.com"));
+}
+
+#[tokio::test]
+async fn no_text_of_a_token_gets_into_the_log() {
+    let tokens = Tokenserver::start();
+    tokens.wait_for_keys().await;
+    let device = Device::of(ALICE);
+    let marker = "MARKER5e2a";
+    let sign = |jwt: Jwt| jwt.sign(&Key::first());
+    let odd = |claim: &str| sign(device.jwt().claim(claim, marker));
+    let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"{marker}","typ":"at+jwt"}}"#));
+    for token in [
+        odd("exp"),
+        odd("fxa-generation"),
+        odd("scope"),
+        sign(device.jwt().claim("sub", json!([marker]))),
+        sign(device.jwt().header("typ", marker)),
+        sign(device.jwt().header("alg", marker)),
+        sign(device.jwt().header("kid", marker)),
+        format!("{header}.{marker}.{marker}"),
+        marker.to_owned(),
+    ] {
+        let answer = tokens.send(&device.request_with("/1.0/sync/1.5", &token)).await;
+        assert_refused(&answer, 401, "invalid-credentials", "Unauthorized");
+        let line = tokens.server.last_refusal();
+        assert!(line.starts_with("WARN"), "{line}");
+    }
+    // A token without its scheme stands where the scheme would.
+    let answer = tokens.send(&good().set_header("Authorization", format_args!("{marker} x"))).await;
+    assert_refused(&answer, 401, "error", "Unsupported");
+    tokens.fxa.set_verify(Reply::json(&json!({ "user": [marker], "scope": marker, "generation": marker })));
+    let answer = tokens.send(&device.request_with("/1.0/sync/1.5", "opaque")).await;
+    assert_refused(&answer, 503, "error", "Resource is not available");
+    let lines = tokens.server.log_lines();
+    assert!(lines.iter().all(|line| !line.contains(marker)), "{lines:#?}");
 }

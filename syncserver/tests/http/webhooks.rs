@@ -1,7 +1,9 @@
 //! Events that the accounts server sends (section 9).
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use testclient::{Jwt, Key, Request, Response};
+use testclient::{Jwt, Key, Reply, Request, Response};
 
 use crate::tokenserver::{ALICE, BOB, Device, Tokenserver, assert_common_headers, assert_error};
 
@@ -83,6 +85,16 @@ async fn a_changed_password_raises_the_generation_and_never_lowers_it() {
     tokens.take(&password_change(ALICE, 3_000)).await;
     assert_eq!(tokens.rows(ALICE)[0].generation, 5_000);
     assert_eq!(tokens.rows(ALICE)[0].replaced_at, None);
+}
+
+#[tokio::test]
+async fn the_time_of_a_change_is_any_number() {
+    let tokens = Tokenserver::start_with(&ON);
+    tokens.let_in(&Device::of(ALICE)).await;
+    for (number, generation) in [("5000.0", 4_999), ("6e3", 5_999), ("7000.75", 6_999), ("8000", 7_999)] {
+        tokens.take(&password_change(ALICE, serde_json::from_str::<Value>(number).unwrap())).await;
+        assert_eq!(tokens.rows(ALICE)[0].generation, generation, "{number}");
+    }
 }
 
 #[tokio::test]
@@ -226,7 +238,10 @@ async fn under_a_public_url_with_a_path_events_arrive_there() {
     let token = event(ALICE, DELETE_USER, &json!({})).sign(&Key::first());
     let request = Request::new("POST", format!("/sync{EVENTS}")).header("Authorization", format!("Bearer {token}"));
     assert_eq!(tokens.send(&request).await.status, 200);
-    assert_eq!(tokens.send(&Request::get(EVENTS)).await.status, 405);
+    for address in [EVENTS, &format!("/sync{EVENTS}")] {
+        let answer = tokens.send(&Request::get(address)).await;
+        assert_error(&answer, 405, "error", "body", "", "Method Not Allowed");
+    }
 }
 
 #[tokio::test]
@@ -237,4 +252,25 @@ async fn a_database_that_does_not_answer_makes_the_accounts_server_send_the_even
     let answer = tokens.event(&event(ALICE, DELETE_USER, &json!({})).sign(&Key::first())).await;
     assert_error(&answer, 500, "internal-error", "internal", "", "Server error");
     assert_ne!(tokens.rows(ALICE)[0].generation, i64::MAX);
+}
+
+#[tokio::test]
+async fn an_event_that_comes_before_any_key_is_known_is_to_be_sent_again() {
+    let tokens = Tokenserver::start();
+    tokens.let_in(&Device::of(ALICE)).await;
+    tokens.fxa.set_jwks(Reply::status(503, "{}"));
+    let tokens = tokens.restart_with(&ON);
+    let delete = event(ALICE, DELETE_USER, &json!({}));
+    let answer = tokens.event(&delete.sign(&Key::first())).await;
+    assert_error(&answer, 503, "error", "body", "", "Resource is not available");
+    // What is no event at all is refused for good.
+    tokens.refuse("opaque").await;
+    tokens.refuse(&delete.clone().header("typ", "at+jwt").sign(&Key::first())).await;
+    assert_ne!(tokens.rows(ALICE)[0].generation, i64::MAX);
+    tokens.fxa.set_jwks(Reply::jwks(&[&Key::first()]));
+    // A little more than the time that has to pass between two fetches of the keys.
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    tokens.take(&delete).await;
+    assert_eq!(tokens.rows(ALICE)[0].generation, i64::MAX);
+    assert_eq!(tokens.fxa.verify_requests(), 0);
 }

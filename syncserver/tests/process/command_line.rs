@@ -1,6 +1,7 @@
 //! The command line: commands, options, and what it says of wrong settings.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection as _, SqliteConnection};
@@ -143,6 +144,8 @@ async fn the_health_check_tells_by_its_exit_status() {
     }
     let mut database = SqliteConnection::establish(text(&folder.database())).unwrap();
     database.batch_execute("DROP TABLE server_meta").unwrap();
+    // All who ask within a second get one answer.
+    std::thread::sleep(Duration::from_millis(1_100));
     let ill = health(&[("SYNC_PORT", &port)]);
     assert_eq!(ill.status.code(), Some(1), "{ill:?}");
     assert!(String::from_utf8_lossy(&ill.stderr).contains("503"), "{ill:?}");

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use testclient::{Connection, Request};
+use testclient::{Connection, MockFxa, Reply, Request};
 
 use crate::client::record;
 use crate::load::{Load, check};
@@ -77,6 +77,24 @@ async fn clients_that_keep_their_connection_open_do_not_hold_it_up() {
     assert!(status.success(), "{status}");
     assert!(took < SOON, "{took:?}");
     drop((idle, unused));
+}
+
+#[tokio::test]
+async fn an_accounts_server_that_hangs_does_not_hold_it_up() {
+    let fxa = MockFxa::start();
+    fxa.set_jwks(Reply::status(200, "{}").after(Duration::from_secs(60)));
+    let folder = Folder::new();
+    let mut server = folder.start_with(&[
+        ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &fxa.url()),
+        ("SYNC_TOKENSERVER__FXA_OAUTH_REQUEST_TIMEOUT", "30"),
+    ]);
+    while fxa.jwks_requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.terminate();
+    let (status, took) = server.wait();
+    assert!(status.success(), "{status}");
+    assert!(took < SOON, "{took:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,156 @@
+//! A database that is restarted, or killed, under load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testdb::{Engine, Options};
+use tokio::task::JoinSet;
+
+use crate::client::{Client, record};
+use crate::program::{Folder, Server};
+
+/// What a writer was told.
+#[derive(Default)]
+struct Journal {
+    /// Payloads by id. A write that was not acknowledged may be there or not.
+    acknowledged: BTreeMap<String, String>,
+    attempted: BTreeMap<String, Vec<String>>,
+    refused: usize,
+    /// The longest time between two acknowledged writes.
+    longest_gap: Duration,
+}
+
+async fn write(mut client: Client, name: String, stop: Arc<AtomicBool>) -> (u64, Journal) {
+    let mut journal = Journal::default();
+    let mut last = Instant::now();
+    let mut n = 0_u32;
+    while !stop.load(Ordering::SeqCst) {
+        n += 1;
+        let (id, payload) = (format!("{name}-{}", n % 50), format!("{n}"));
+        journal.attempted.entry(id.clone()).or_default().push(payload.clone());
+        let (method, target, body) = match n % 2 {
+            0 => ("PUT", format!("/storage/load/{id}"), record(&payload)),
+            _ => ("POST", "/storage/load".to_owned(), json!([{ "id": id, "payload": payload }]).to_string()),
+        };
+        let answer = client.try_send(method, &target, Some(&body)).await.unwrap();
+        match answer.status {
+            200 => {
+                journal.longest_gap = journal.longest_gap.max(last.elapsed());
+                last = Instant::now();
+                journal.acknowledged.insert(id, payload);
+            }
+            503 => {
+                assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+                journal.refused += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => panic!("{other} while the database was away: {answer:?}"),
+        }
+        // Reads go on as well, and never say that something is not there.
+        let read = client.get("/storage/meta/global").await;
+        assert!(matches!(read.status, 200 | 503), "{read:?}");
+    }
+    (client.token.uid, journal)
+}
+
+/// Has writers at work while `interrupt` is done to the database.
+async fn under_load<T: Send + 'static>(
+    server: &Server,
+    interrupt: impl FnOnce() -> T + Send + 'static,
+) -> (Vec<(u64, Journal)>, T) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writers = JoinSet::new();
+    for n in 0..6_u64 {
+        let mut client = server.user(n % 3 + 1).await;
+        let put = client.put("/storage/meta/global", &record("meta")).await;
+        assert_eq!(put.status, 200, "{put:?}");
+        writers.spawn(write(client, format!("w{n}"), Arc::clone(&stop)));
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let interrupted = tokio::task::spawn_blocking(interrupt).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    stop.store(true, Ordering::SeqCst);
+    (writers.join_all().await, interrupted)
+}
+
+async fn check(server: &Server, journals: Vec<(u64, Journal)>) {
+    let mut refused = 0;
+    for (uid, journal) in journals {
+        refused += journal.refused;
+        assert!(journal.acknowledged.len() > 10, "there was hardly any load");
+        assert!(journal.longest_gap < Duration::from_secs(20), "{:?} without a write", journal.longest_gap);
+        let mut client = server.user(uid).await;
+        for (id, payload) in &journal.acknowledged {
+            let answer = client.get(&format!("/storage/load/{id}")).await;
+            assert_eq!(answer.status, 200, "an acknowledged write is lost: {id}");
+            let found = answer.json()["payload"].as_str().unwrap().to_owned();
+            let since = &journal.attempted[id];
+            let from = since.iter().position(|attempt| attempt == payload).unwrap();
+            assert!(since[from..].contains(&found), "{id} is {found}, and {payload} was acknowledged");
+        }
+    }
+    assert!(refused > 0, "the database was never away");
+    for line in server.log_lines() {
+        assert!(!line.contains("panicked"), "{line}");
+    }
+    // It is quiet again at once.
+    let mut client = server.user(1).await;
+    for _ in 0..20 {
+        assert_eq!(client.put("/storage/meta/global", &record("after")).await.status, 200);
+    }
+    let mut connection = server.connect().await;
+    let heartbeat = connection.send(&testclient::Request::get("/__heartbeat__")).await.unwrap();
+    assert_eq!(heartbeat.status, 200, "{heartbeat:?}");
+}
+
+/// A server of ours on a database server of its own, which is durable: what it has committed survives its death.
+fn start(engine: Engine) -> (Folder, testdb::Server, Server) {
+    let database = testdb::Server::start(engine, Options::default().durable(true));
+    let folder = Folder::new();
+    let url = database.url();
+    let settings =
+        [("SYNC_SYNCSTORAGE__DATABASE_URL", url.as_str()), ("SYNC_SYNCSTORAGE__DATABASE_POOL_CONNECTION_TIMEOUT", "2")];
+    let server = folder.start_with(&settings);
+    (folder, database, server)
+}
+
+/// What is done to the database, which comes back with it.
+fn interrupted(mut database: testdb::Server, killed: bool) -> testdb::Server {
+    if killed {
+        database.kill()
+    } else {
+        database.stop()
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    database.start_again();
+    database
+}
+
+async fn goes_and_comes_back(engine: Engine, killed: bool) {
+    let (_folder, database, server) = start(engine);
+    let (journals, _database) = under_load(&server, move || interrupted(database, killed)).await;
+    check(&server, journals).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_restarted_loses_nothing() {
+    goes_and_comes_back(Engine::Postgres, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_is_killed_loses_nothing() {
+    goes_and_comes_back(Engine::Postgres, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mariadb_that_is_restarted_loses_nothing() {
+    goes_and_comes_back(Engine::Mysql, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mariadb_that_is_killed_loses_nothing() {
+    goes_and_comes_back(Engine::Mysql, true).await;
+}
