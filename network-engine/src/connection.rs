@@ -1,0 +1,126 @@
+//! A connection in use.
+
+use deadpool::managed::Object;
+use diesel::QueryResult;
+use diesel::result::Error;
+use syncstorage_db_common::Fault;
+
+use crate::driver::{Driver, Trouble};
+use crate::pool::Manager;
+
+/// A connection of the pool. It goes back there when it is dropped, unless it is in the middle of something.
+pub struct Connection<C: Driver> {
+    object: Option<Object<Manager<C>>>,
+    /// A statement has been sent, and its answer not yet read whole.
+    busy: bool,
+    in_transaction: bool,
+    trouble: Option<Trouble>,
+    finish: Option<String>,
+}
+
+impl<C: Driver> Connection<C> {
+    pub(crate) fn new(object: Object<Manager<C>>) -> Self {
+        Self { object: Some(object), busy: false, in_transaction: false, trouble: None, finish: None }
+    }
+
+    /// Runs statements as text, in one round trip. Nothing from outside may be in it but integers.
+    pub async fn batch(&mut self, text: &str) -> Result<(), Fault> {
+        self.start();
+        let result = self.driver().batch_execute(text).await;
+        self.told(result)
+    }
+
+    /// Inside of [`Engine::transaction`](crate::Engine::transaction): sends `text` together with the COMMIT that follows,
+    /// in one round trip. Nothing from outside may be in it but integers.
+    pub fn finish_with(&mut self, text: String) {
+        self.finish = Some(text);
+    }
+
+    pub(crate) async fn texts(&mut self, statement: &'static str, value: Option<&str>) -> Result<Vec<String>, Fault> {
+        self.start();
+        let result = self.driver().texts(statement, value).await;
+        self.told(result)
+    }
+
+    pub(crate) async fn change(&mut self, statement: &'static str, values: Vec<String>) -> Result<usize, Fault> {
+        self.start();
+        let result = self.driver().change(statement, values).await;
+        self.told(result)
+    }
+
+    /// Begins a transaction with `first` as its first statement, in one round trip.
+    pub(crate) async fn begin(&mut self, first: &str) -> Result<(), Fault> {
+        self.in_transaction = true;
+        self.batch(&format!("START TRANSACTION; {first}")).await
+    }
+
+    /// Commits, after what [`Self::finish_with`] was given. Until this is called, nothing can have happened.
+    pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
+        let text = match self.finish.take() {
+            Some(last) => format!("{last}; COMMIT"),
+            None => "COMMIT".to_owned(),
+        };
+        self.batch(&text).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Takes a transaction back. A connection that cannot do that is given up, which takes it back as well.
+    pub(crate) async fn roll_back(&mut self) {
+        if !self.is_lost() && self.batch("ROLLBACK").await.is_ok() {
+            self.in_transaction = false;
+        }
+    }
+
+    /// What the last statement that failed met.
+    pub(crate) const fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.trouble == Some(Trouble::Lost)
+    }
+
+    /// The driver's connection. Whoever sends something says [`Self::start`] before and [`Self::told`] after it.
+    pub(crate) fn driver(&mut self) -> &mut C {
+        // It is only taken out by `drop`.
+        #[expect(clippy::expect_used, reason = "nothing else could be returned")]
+        self.object.as_mut().expect("a connection that is in use")
+    }
+
+    pub(crate) const fn start(&mut self) {
+        self.busy = true;
+    }
+
+    pub(crate) const fn finished(&mut self) {
+        self.busy = false;
+    }
+
+    /// Takes note of how a statement ended.
+    pub(crate) fn told<T>(&mut self, result: QueryResult<T>) -> Result<T, Fault> {
+        self.finished();
+        result.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) fn failed(&mut self, error: Error) -> Fault {
+        let trouble = if self.driver().is_broken() { Trouble::Lost } else { C::trouble(&error) };
+        // The answer to a statement that failed is read, except where nothing can be read any more.
+        self.busy = trouble == Trouble::Lost;
+        self.trouble = Some(trouble);
+        match trouble {
+            Trouble::Lost | Trouble::Contended | Trouble::Busy => Fault::unavailable(error),
+            Trouble::Other => Fault::internal(error),
+        }
+    }
+}
+
+impl<C: Driver> Drop for Connection<C> {
+    fn drop(&mut self) {
+        if (self.busy || self.in_transaction || self.is_lost())
+            && let Some(object) = self.object.take()
+        {
+            // Closed instead of given back: the server takes back what was not committed.
+            drop(Object::take(object));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A database, and how work is done in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_migrations::EmbeddedMigrations;
+use futures_util::future::BoxFuture;
+use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint};
+
+use crate::connection::Connection;
+use crate::driver::{Driver, Trouble};
+use crate::location::Location;
+use crate::open::OpenError;
+use crate::pool::Pools;
+use crate::{migrate, secret};
+
+/// How often work is begun anew because of other transactions. In a deadlock one of those that take part goes on, so that
+/// each time there is one fewer in the way.
+const MOST_ATTEMPTS: u32 = 10;
+
+/// How often work is begun anew on another connection.
+const MOST_CONNECTIONS: u32 = 2;
+
+/// How an engine is run.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// At most so many connections, of all workers together.
+    pub max_size: usize,
+    /// Workers that share them.
+    pub workers: usize,
+    /// How long an operation waits for a connection, and a connection for its server.
+    pub wait_limit: Duration,
+    /// The age at which a connection is replaced.
+    pub lifespan: Option<Duration>,
+    /// How long a connection may have been idle and still be used.
+    pub max_idle: Option<Duration>,
+}
+
+impl EngineOptions {
+    /// The connections of one worker.
+    pub(crate) fn share(&self) -> usize {
+        (self.max_size / self.workers.max(1)).max(1)
+    }
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { max_size: 10, workers: 1, wait_limit: Duration::from_secs(10), lifespan: None, max_idle: None }
+    }
+}
+
+/// One database on a server. See the [crate documentation](crate).
+pub struct Engine<C: Driver> {
+    location: Arc<Location>,
+    pools: Pools<C>,
+}
+
+impl<C: Driver> Engine<C> {
+    /// Connects, and brings up the tables of each component: its name and its migrations, whose folders are called
+    /// `<name>-0001_…`. Several processes may do this at once.
+    pub async fn open(
+        location: &Location,
+        options: EngineOptions,
+        components: Vec<(&'static str, EmbeddedMigrations)>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let mut conn = C::connect(location).await?;
+        conn.check_version(location).await?;
+        migrate::run(conn, location, components).await?;
+        let location = Arc::new(location.clone());
+        Ok(Arc::new(Self { pools: Pools::new(Arc::clone(&location), options), location }))
+    }
+
+    /// The migrations that [`Self::open`] would run, in order. Changes nothing.
+    pub async fn pending(
+        location: &Location,
+        components: Vec<(&'static str, EmbeddedMigrations)>,
+    ) -> Result<Vec<String>, OpenError> {
+        let mut conn = C::connect(location).await?;
+        conn.check_version(location).await?;
+        migrate::pending(conn, location, components).await
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// A connection to use outside of any transaction, without a second attempt. For work that cannot be begun anew.
+    pub async fn connection(&self) -> Result<Connection<C>, Fault> {
+        self.pools.get().await
+    }
+
+    /// Runs `work`, which only reads, on a connection outside of any transaction. It is begun anew where its connection
+    /// turns out to be dead.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        E: From<Fault>,
+        F: for<'c> Fn(&'c mut Connection<C>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
+    {
+        let mut attempt = Attempts::default();
+        loop {
+            let mut conn = self.connection().await?;
+            let result = work(&mut conn).await;
+            if result.is_ok() || !self.again(conn, &mut attempt, true).await {
+                return result;
+            }
+        }
+    }
+
+    /// Runs `work` on a connection outside of any transaction. Its last statement may write, and no other. It is begun
+    /// anew where another transaction was in the way; not where the connection was lost, since the write may have been
+    /// done.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        E: From<Fault>,
+        F: for<'c> Fn(&'c mut Connection<C>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
+    {
+        let mut attempt = Attempts::default();
+        loop {
+            let mut conn = self.connection().await?;
+            let result = work(&mut conn).await;
+            if result.is_ok() || !self.again(conn, &mut attempt, false).await {
+                return result;
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction whose first statement is `first`, sent together with the BEGIN; nothing from outside
+    /// may be in it but integers. It is begun anew where another transaction was in the way, or where the connection was
+    /// lost before the COMMIT. Takes everything back when `work` fails.
+    pub async fn transaction<T, E, F>(&self, first: &str, work: F) -> Result<T, E>
+    where
+        E: From<Fault>,
+        F: for<'c> Fn(&'c mut Connection<C>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
+    {
+        let mut attempt = Attempts::default();
+        loop {
+            let mut conn = self.connection().await?;
+            let mut committing = false;
+            let result: Result<T, E> = async {
+                conn.begin(first).await?;
+                let value = work(&mut conn).await?;
+                committing = true;
+                conn.commit().await?;
+                Ok(value)
+            }
+            .await;
+            if result.is_ok() {
+                return result;
+            }
+            conn.roll_back().await;
+            if !self.again(conn, &mut attempt, !committing).await {
+                return result;
+            }
+        }
+    }
+
+    /// Whether work that failed on `conn` is to be begun anew; waits a moment where that helps.
+    async fn again(&self, conn: Connection<C>, attempts: &mut Attempts, harmless: bool) -> bool {
+        let trouble = conn.trouble();
+        // Before the next connection is asked for: there may be no more than this one.
+        drop(conn);
+        match trouble {
+            Some(Trouble::Lost) => {
+                self.pools.forget_idle();
+                attempts.connections += 1;
+                harmless && attempts.connections < MOST_CONNECTIONS
+            }
+            Some(Trouble::Contended) => {
+                attempts.contended += 1;
+                tokio::time::sleep(Duration::from_millis(u64::from(attempts.contended) * 2)).await;
+                attempts.contended < MOST_ATTEMPTS
+            }
+            Some(Trouble::Busy | Trouble::Other) | None => false,
+        }
+    }
+
+    /// Asks the server for real whether it answers.
+    pub async fn check(&self) -> Result<(), Fault> {
+        let mut conn = self.connection().await?;
+        conn.batch("SELECT 1").await
+    }
+
+    /// How busy the connections are.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        self.pools.status()
+    }
+
+    /// See [`SecretClaim`].
+    pub async fn claim_secret(
+        &self,
+        fingerprint: &SecretFingerprint,
+        previous: &[SecretFingerprint],
+    ) -> Result<SecretClaim, Fault> {
+        secret::claim(self, fingerprint, previous).await
+    }
+}
+
+/// How often something was begun.
+#[derive(Default)]
+struct Attempts {
+    connections: u32,
+    contended: u32,
+}

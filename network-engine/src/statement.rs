@@ -1,0 +1,158 @@
+//! A statement in SQL whose prepared form each connection keeps.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+use diesel::QueryResult;
+use diesel::backend::Backend;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::serialize::ToSql;
+use diesel::sql_types::HasSqlType;
+use diesel_async::RunQueryDsl;
+use diesel_async::methods::{ExecuteDsl, LoadQuery};
+use futures_util::TryStreamExt;
+use syncstorage_db_common::Fault;
+
+use crate::connection::Connection;
+use crate::driver::Driver;
+
+/// A statement with its values; `Row` is the SQL type of its rows, a tuple.
+///
+/// Diesel's `sql_query` prepares its statement anew at each use, which is a round trip more. This one says that it may be
+/// cached; the text is the key, so it must never hold a value. Placeholders are written as the database has them: `$1`,
+/// `$2`, … on Postgres, `?` on MySQL.
+pub struct Sql<'a, DB: Backend, Row = ()> {
+    text: Cow<'static, str>,
+    values: Vec<Box<dyn Value<DB> + 'a>>,
+    row: PhantomData<fn() -> Row>,
+}
+
+impl<'a, DB: Backend, Row> Sql<'a, DB, Row> {
+    /// A statement whose text is one of a few in the program.
+    pub(crate) fn new(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), values: Vec::new(), row: PhantomData }
+    }
+
+    /// Gives the next placeholder its value, of the SQL type `ST`.
+    #[must_use]
+    pub fn bind<ST, T>(mut self, value: T) -> Self
+    where
+        DB: HasSqlType<ST>,
+        ST: 'a,
+        T: ToSql<ST, DB> + Send + 'a,
+    {
+        self.values.push(Box::new(Typed::<ST, T> { value, sql_type: PhantomData }));
+        self
+    }
+
+    /// All rows.
+    pub async fn rows<C, T>(self, conn: &mut Connection<C>) -> Result<Vec<T>, Fault>
+    where
+        C: Driver<Backend = DB>,
+        T: Send,
+        Self: LoadQuery<'a, C, T> + 'a,
+    {
+        conn.start();
+        let rows = self.load::<T>(conn.driver()).await;
+        conn.told(rows)
+    }
+
+    /// The first row, if there is one.
+    pub async fn row<C, T>(self, conn: &mut Connection<C>) -> Result<Option<T>, Fault>
+    where
+        C: Driver<Backend = DB>,
+        T: Send,
+        Self: LoadQuery<'a, C, T> + 'a,
+    {
+        Ok(self.rows(conn).await?.into_iter().next())
+    }
+
+    /// Hands over the rows one by one, as they come in, until there are no more or `take` fails. When it fails, the
+    /// connection is given up with the rows that are still on their way.
+    pub async fn each<C, T, E>(
+        self,
+        conn: &mut Connection<C>,
+        mut take: impl FnMut(T) -> Result<(), E> + Send,
+    ) -> Result<(), E>
+    where
+        C: Driver<Backend = DB>,
+        T: Send,
+        E: From<Fault> + Send,
+        Self: LoadQuery<'a, C, T> + 'a,
+    {
+        conn.start();
+        let ended = async {
+            let mut rows = std::pin::pin!(self.load_stream::<T>(conn.driver()).await.map_err(Ended::Failed)?);
+            while let Some(row) = rows.try_next().await.map_err(Ended::Failed)? {
+                take(row).map_err(Ended::Refused)?;
+            }
+            Ok(())
+        }
+        .await;
+        match ended {
+            Ok(()) => {
+                conn.finished();
+                Ok(())
+            }
+            Err(Ended::Failed(error)) => Err(conn.failed(error).into()),
+            // The connection stays marked as busy, and is not given back.
+            Err(Ended::Refused(error)) => Err(error),
+        }
+    }
+}
+
+/// How a stream of rows ended before its end.
+enum Ended<E> {
+    Failed(diesel::result::Error),
+    Refused(E),
+}
+
+impl<'a, DB: Backend> Sql<'a, DB> {
+    /// Runs the statement; the number of rows that it changed.
+    pub async fn run<C>(self, conn: &mut Connection<C>) -> Result<usize, Fault>
+    where
+        C: Driver<Backend = DB>,
+        Self: ExecuteDsl<C> + 'a,
+    {
+        conn.start();
+        let result = self.execute(conn.driver()).await;
+        conn.told(result)
+    }
+}
+
+/// A value of any type that a placeholder may have.
+trait Value<DB: Backend>: Send {
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()>;
+}
+
+struct Typed<ST, T> {
+    value: T,
+    sql_type: PhantomData<fn() -> ST>,
+}
+
+impl<DB, ST, T> Value<DB> for Typed<ST, T>
+where
+    DB: Backend + HasSqlType<ST>,
+    T: ToSql<ST, DB> + Send,
+{
+    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_bind_param_value_only::<ST, T>(&self.value)
+    }
+}
+
+impl<DB: Backend, Row> QueryFragment<DB> for Sql<'_, DB, Row> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
+        out.push_sql(&self.text);
+        self.values.iter().try_for_each(|value| value.push(&mut out))
+    }
+}
+
+impl<DB: Backend, Row> QueryId for Sql<'_, DB, Row> {
+    type QueryId = ();
+    // The type does not tell one statement from another; the text does.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<DB: Backend, Row> Query for Sql<'_, DB, Row> {
+    type SqlType = Row;
+}
