@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool::Runtime;
-use deadpool::managed::{self, Metrics, Object, Pool, PoolError, QueueMode, RecycleResult, Timeouts};
+use deadpool::managed::{self, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
 use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
@@ -160,20 +160,27 @@ impl SqliteEngine {
     }
 }
 
-/// A connection of the pool; it goes back there when it is dropped.
+/// A connection of the pool; it goes back there when it is dropped. If that is by a panic, it is not used again: it may
+/// have been in the middle of a snapshot, and whoever came next would read what is long past.
 pub struct Reader(Object<ReaderManager>);
 
 impl Deref for Reader {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        &self.0
+        &self.0.conn
     }
 }
 
 impl DerefMut for Reader {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.0
+        &mut self.0.conn
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.is_spoilt |= std::thread::panicking();
     }
 }
 
@@ -182,14 +189,13 @@ pub fn snapshot<T, E: From<Fault>>(
     conn: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    if sql("BEGIN").run(conn).is_err() {
-        // An earlier read on this connection panicked and left its snapshot open.
-        sql("ROLLBACK").run(conn)?;
-        sql("BEGIN").run(conn)?;
-    }
+    sql("BEGIN").run(conn)?;
     let result = work(conn);
-    // Nothing was written: this only lets go of the snapshot.
+    // Nothing was written: this only lets go of the snapshot, in one way or the other.
     let ended = sql("COMMIT").run(conn);
+    if ended.is_err() {
+        let _ = sql("ROLLBACK").run(conn);
+    }
     let value = result?;
     ended?;
     Ok(value)
@@ -200,15 +206,21 @@ struct ReaderManager {
     busy_timeout: Duration,
 }
 
+/// A connection as it lies in the pool.
+struct Pooled {
+    conn: SqliteConnection,
+    is_spoilt: bool,
+}
+
 impl managed::Manager for ReaderManager {
-    type Type = SqliteConnection;
+    type Type = Pooled;
     type Error = Fault;
 
-    async fn create(&self) -> Result<SqliteConnection, Fault> {
-        open::reader(&self.path, self.busy_timeout)
+    async fn create(&self) -> Result<Pooled, Fault> {
+        Ok(Pooled { conn: open::reader(&self.path, self.busy_timeout)?, is_spoilt: false })
     }
 
-    async fn recycle(&self, _: &mut SqliteConnection, _: &Metrics) -> RecycleResult<Fault> {
-        Ok(())
+    async fn recycle(&self, pooled: &mut Pooled, _: &Metrics) -> RecycleResult<Fault> {
+        if pooled.is_spoilt { Err(RecycleError::message("a read panicked")) } else { Ok(()) }
     }
 }

@@ -13,10 +13,12 @@ mod location;
 mod migrate;
 mod open;
 mod secret;
+mod space;
 mod sql;
 mod writer;
 
 pub use engine::{EngineOptions, Reader, SqliteEngine, snapshot};
 pub use location::{InvalidLocation, SqliteLocation};
 pub use open::OpenError;
+pub use space::give_back;
 pub use sql::{Bind, Sql, sql};

@@ -94,6 +94,8 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
     // Pages are written to the log first and copied into the file at a checkpoint. With four times SQLite's usual number
     // of pages between two of them, a page that changes often is copied less often.
     // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
+    // No statistics (PRAGMA optimize, ANALYZE): they would be those of one moment, when no batch was open perhaps, and
+    // SQLite would go by them when there are thousands. Without them it takes the index that fits best.
     conn.batch_execute(&format!(
         "PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA journal_mode = WAL;
@@ -101,7 +103,9 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
-         PRAGMA application_id = {APPLICATION_ID};"
+         PRAGMA application_id = {APPLICATION_ID};
+         DROP TABLE IF EXISTS sqlite_stat1;
+         DROP TABLE IF EXISTS sqlite_stat4;"
     ))
     .map_err(|error| told(error.to_string()))?;
     Ok(conn)

@@ -73,7 +73,7 @@ impl<'a, Row> Sql<'a, Row> {
 impl Sql<'_, ()> {
     /// Runs the statement; the number of rows that it changed.
     pub fn run(self, conn: &mut SqliteConnection) -> Result<usize, Fault> {
-        self.execute(conn).map_err(fault)
+        self.checked()?.execute(conn).map_err(fault)
     }
 }
 
@@ -84,7 +84,7 @@ impl<'a, Row> Sql<'a, Row> {
         T: FromSqlRow<Row, Sqlite>,
         Self: LoadQuery<'a, SqliteConnection, T>,
     {
-        self.load(conn).map_err(fault)
+        self.checked()?.load(conn).map_err(fault)
     }
 
     /// The first row, if there is one.
@@ -93,7 +93,7 @@ impl<'a, Row> Sql<'a, Row> {
         T: FromSqlRow<Row, Sqlite>,
         Self: LoadQuery<'a, SqliteConnection, T>,
     {
-        self.load_iter(conn).map_err(fault)?.next().transpose().map_err(fault)
+        self.checked()?.load_iter(conn).map_err(fault)?.next().transpose().map_err(fault)
     }
 
     /// Hands over the rows one by one, until there are no more or `take` fails.
@@ -103,25 +103,31 @@ impl<'a, Row> Sql<'a, Row> {
         E: From<Fault>,
         Self: LoadQuery<'a, SqliteConnection, T>,
     {
-        for row in self.load_iter(conn).map_err(fault)? {
+        for row in self.checked()?.load_iter(conn).map_err(fault)? {
             take(row.map_err(fault)?)?;
         }
         Ok(())
+    }
+
+    /// SQLite takes a `?` without a value for NULL, and says nothing.
+    fn checked(self) -> Result<Self, Fault> {
+        let places = self.text.bytes().filter(|byte| *byte == b'?').count();
+        if places == self.binds.len() {
+            Ok(self)
+        } else {
+            Err(Fault::internal(format!("a statement with {places} places for {} values", self.binds.len())))
+        }
     }
 }
 
 impl<Row> QueryFragment<Sqlite> for Sql<'_, Row> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        let mut parts = self.text.split('?');
-        out.push_sql(parts.next().unwrap_or_default());
-        let mut binds = self.binds.iter();
-        for part in parts {
-            match binds.next() {
-                Some(Bind::Integer(value)) => out.push_bind_param::<Nullable<BigInt>, _>(value)?,
-                Some(Bind::Text(value)) => out.push_bind_param::<Nullable<Text>, _>(value)?,
-                None => return Err(diesel::result::Error::QueryBuilderError("a ? without a value".into())),
+        out.push_sql(&self.text);
+        for bind in &self.binds {
+            match bind {
+                Bind::Integer(value) => out.push_bind_param_value_only::<Nullable<BigInt>, _>(value)?,
+                Bind::Text(value) => out.push_bind_param_value_only::<Nullable<Text>, _>(value)?,
             }
-            out.push_sql(part);
         }
         Ok(())
     }

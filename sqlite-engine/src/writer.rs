@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use diesel::sqlite::SqliteConnection;
 use syncstorage_db_common::Fault;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::sql::sql;
@@ -16,6 +17,9 @@ const MAX_GROUP: usize = 256;
 
 /// A transaction takes no further writes when it has run so long.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(50);
+
+/// The thread ends only with the engine; before that it can only have panicked.
+const GONE: &str = "the thread that writes to the database has ended; restart the server";
 
 /// One write that waits for its turn, then for the commit of the transaction it was part of.
 trait Job: Send {
@@ -111,8 +115,13 @@ impl Writer {
         let job =
             Write { work: Some(work), result: None, reply: Some(reply), deadline: Instant::now() + self.wait_limit };
         let queue = self.queue.as_ref().ok_or_else(|| Fault::unavailable("the database is closed"))?;
-        queue.try_send(Box::new(job)).map_err(|_| Fault::unavailable("too many writes wait for the database"))?;
-        answer.await.unwrap_or_else(|_| Err(Fault::unavailable("the database was closed").into()))
+        queue.try_send(Box::new(job)).map_err(|error| {
+            Fault::unavailable(match error {
+                TrySendError::Full(_) => "too many writes wait for the database",
+                TrySendError::Closed(_) => GONE,
+            })
+        })?;
+        answer.await.unwrap_or_else(|_| Err(Fault::unavailable(GONE).into()))
     }
 
     /// Writes that wait, and the most that may.
@@ -139,49 +148,96 @@ fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
             // The transaction may be gone already: SQLite ends it itself on some errors.
             let _ = sql("ROLLBACK").run(&mut conn);
         }
-        let failed = outcome.err().map(|fault| match fault {
-            Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
-        });
+        let failed = outcome.err().map(|fault| words(&fault));
         for job in group.drain(..) {
             job.answer(failed.as_deref());
         }
     }
-    // Leaves one tidy file behind. It is no loss if it fails, the next start does it.
-    let _ = sql("PRAGMA optimize").run(&mut conn);
 }
 
-/// Runs `first` and what waits behind it in one transaction; all that ran is in `group` then.
+/// Runs `first` and what waits behind it in one transaction; all that ran and is not answered yet is in `group` then.
 fn transaction(
     conn: &mut SqliteConnection,
     first: Box<dyn Job>,
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
     group: &mut Vec<Box<dyn Job>>,
 ) -> Result<(), Fault> {
-    let started = Instant::now();
+    let mut started = None;
     let mut next = Some(first);
-    let mut open = false;
     while let Some(mut job) = next {
-        if job.is_wanted() {
-            group.push(job);
-            if !open {
-                if let Err(fault) = sql("BEGIN IMMEDIATE").run(conn) {
-                    // Those that wait would only wait for the same lock, one after the other.
-                    group.extend(std::iter::from_fn(|| jobs.try_recv().ok()));
-                    return Err(fault);
-                }
-                open = true;
+        let mut wanted = job.is_wanted();
+        if wanted && started.is_none() {
+            if let Err(fault) = sql("BEGIN IMMEDIATE").run(conn) {
+                // Those that wait would only wait for the same lock, one after the other.
+                group.push(job);
+                group.extend(std::iter::from_fn(|| jobs.try_recv().ok()));
+                return Err(fault);
             }
+            started = Some(Instant::now());
+            // Another program may have had the lock for so long that nobody waits for this one any more.
+            wanted = job.is_wanted();
+        }
+        if wanted {
+            // From now on it gets whatever answer the transaction gets.
+            group.push(job);
             sql("SAVEPOINT job").run(conn)?;
             if !group.last_mut().is_some_and(|job| job.run(conn)) {
-                sql("ROLLBACK TO job").run(conn)?;
+                roll_back(conn, group)?;
             }
             sql("RELEASE job").run(conn)?;
         }
-        let full = group.len() >= MAX_GROUP || started.elapsed() > MAX_GROUP_TIME;
+        let full = group.len() >= MAX_GROUP || started.is_some_and(|started| started.elapsed() > MAX_GROUP_TIME);
         next = if full { None } else { jobs.try_recv().ok() };
     }
-    if open {
+    if started.is_some() {
         sql("COMMIT").run(conn)?;
     }
     Ok(())
+}
+
+/// Undoes what the last of `group` has written. On some errors, such as a full disk, SQLite has ended the transaction
+/// itself, and the savepoint with it. Only the write that met the error knows what it was, so it is answered with that;
+/// the others have to be told that they were undone.
+fn roll_back(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>) -> Result<(), Fault> {
+    let Err(fault) = sql("ROLLBACK TO job").run(conn) else { return Ok(()) };
+    if !words(&fault).contains("no such savepoint") {
+        return Err(fault);
+    }
+    if let Some(job) = group.pop() {
+        job.answer(None);
+    }
+    Err(Fault::unavailable("another write failed so that SQLite undid all that were to be committed with it"))
+}
+
+/// What happened, to be told in another fault.
+fn words(fault: &Fault) -> String {
+    match fault {
+        Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    async fn refusal(writer: &Writer) -> String {
+        let refused = writer.write(|_| Ok::<(), Fault>(())).await.unwrap_err();
+        assert!(matches!(refused, Fault::Unavailable(_)), "{refused:?}");
+        refused.source().unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_refusal_tells_a_full_queue_from_a_thread_that_is_gone() {
+        let (queue, jobs) = mpsc::channel(1);
+        let writer = Writer { queue: Some(queue), thread: None, wait_limit: Duration::from_secs(10) };
+        let waiting = writer.write(|_| Ok::<(), Fault>(()));
+        let mut waiting = std::pin::pin!(waiting);
+        assert!(tokio::time::timeout(Duration::from_millis(10), &mut waiting).await.is_err());
+        assert_eq!(refusal(&writer).await, "too many writes wait for the database");
+        drop(jobs);
+        assert_eq!(refusal(&writer).await, GONE);
+        assert_eq!(waiting.await.unwrap_err().source().unwrap().to_string(), GONE);
+    }
 }

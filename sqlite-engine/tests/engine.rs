@@ -330,3 +330,20 @@ async fn the_database_keeps_the_fingerprint_of_its_secret() {
     assert_eq!(engine.claim_secret(&new, std::slice::from_ref(&old)).await.unwrap(), SecretClaim::Rotated);
     assert_eq!(engine.claim_secret(&old, &[]).await.unwrap(), SecretClaim::Other);
 }
+
+#[tokio::test]
+async fn a_statement_whose_places_and_values_differ_in_number_is_not_run() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder).await;
+    for values in [0, 1, 3] {
+        let insert = move |conn: &mut SqliteConnection| {
+            let mut statement = sql("INSERT INTO t SELECT coalesce(?, 1) + coalesce(?, 1)");
+            for n in 0..values {
+                statement = statement.bind(n);
+            }
+            statement.run(conn)
+        };
+        assert!(engine.write(insert).await.is_err(), "{values} values for two places");
+    }
+    assert_eq!(all(&engine).await, [0; 0]);
+}

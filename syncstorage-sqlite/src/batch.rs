@@ -60,9 +60,10 @@ pub(crate) fn commit(
     let found = tx.find(collection)?;
     condition.check(found.last_modified()).map_err(Failure::Db)?;
     let open = OpenBatch::find(tx, found.collection_id, batch)?;
+    // A batch too large counts before no time to write at.
+    stage(tx, &open, changes)?;
     let time = tx.time(found.store_modified)?;
     let collection_id = tx.collection_id(&found, collection)?;
-    stage(tx, &open, changes)?;
     let growth = publish(tx, collection_id, open.batch_id, time)?;
     sql("DELETE FROM batches WHERE batch_id = ?").bind(open.batch_id).run(tx.conn)?;
     finish(tx, collection_id, time, growth)
@@ -152,35 +153,56 @@ fn parts<'a, T: ?Sized, V>(patch: Patch<&'a T>, bit: i64, value: impl Fn(&'a T) 
     }
 }
 
+// A batch and a collection may each be a few records or very many. In the statements below CROSS JOIN has SQLite begin
+// with the batch and look each of its records up in the collection, whatever it knows or guesses of their sizes.
+
 /// An expired record is to be written as a new one.
 const CLEAR_EXPIRED: &str = "
     DELETE FROM bsos
-    WHERE user_id = ? AND collection_id = ? AND expiry <= ?
-        AND id IN (SELECT id FROM batch_bsos WHERE batch_id = ?)";
+    WHERE row_id IN (
+        SELECT b.row_id
+        FROM batch_bsos s INDEXED BY batch_bsos_id CROSS JOIN bsos b INDEXED BY bsos_id
+            ON b.user_id = ? AND b.collection_id = ? AND b.id = s.id
+        WHERE s.batch_id = ? AND b.expiry <= ?)";
 
+/// Not UPDATE … FROM, where SQLite would choose the order, and would keep a copy of all payloads.
 const UPDATE: &str = "
     UPDATE bsos SET
         modified = ?,
-        sortindex = iif(s.given & 1, s.sortindex, bsos.sortindex),
-        expiry = iif(s.given & 2, ? + s.ttl * 1000, bsos.expiry),
-        payload_size = iif(s.given & 4, s.payload_size, bsos.payload_size),
-        payload = iif(s.given & 4, ifnull(s.payload, ''), bsos.payload)
-    FROM batch_bsos s
-    WHERE s.batch_id = ? AND bsos.user_id = ? AND bsos.collection_id = ? AND bsos.id = s.id";
+        (sortindex, expiry, payload_size, payload) = (
+            SELECT
+                iif(s.given & 1, s.sortindex, bsos.sortindex),
+                iif(s.given & 2, ? + s.ttl * 1000, bsos.expiry),
+                iif(s.given & 4, s.payload_size, bsos.payload_size),
+                iif(s.given & 4, ifnull(s.payload, ''), bsos.payload)
+            FROM batch_bsos s
+            WHERE s.batch_id = ? AND s.id = bsos.id)
+    WHERE row_id IN (
+        SELECT b.row_id
+        FROM batch_bsos s INDEXED BY batch_bsos_id CROSS JOIN bsos b INDEXED BY bsos_id
+            ON b.user_id = ? AND b.collection_id = ? AND b.id = s.id
+        WHERE s.batch_id = ?)";
 
 const INSERT: &str = "
     INSERT INTO bsos (user_id, collection_id, id, modified, sortindex, expiry, payload_size, payload)
     SELECT ?, ?, s.id, ?, s.sortindex, ? + s.ttl * 1000, s.payload_size, ifnull(s.payload, '')
-    FROM batch_bsos s WHERE s.batch_id = ?
+    FROM batch_bsos s INDEXED BY batch_bsos_id WHERE s.batch_id = ?
     ON CONFLICT (user_id, collection_id, id) DO NOTHING";
 
 /// Writes all that a batch holds. The payloads never leave the database for it.
 fn publish(tx: &mut Transaction<'_>, collection_id: i64, batch_id: i64, time: SyncTimestamp) -> Result<Growth, Fault> {
     let before = Extent::of(tx, collection_id, batch_id)?;
-    sql(CLEAR_EXPIRED).bind(tx.user).bind(collection_id).bind(tx.now_ms).bind(batch_id).run(tx.conn)?;
+    sql(CLEAR_EXPIRED).bind(tx.user).bind(collection_id).bind(batch_id).bind(tx.now_ms).run(tx.conn)?;
     // Where a ttl counts from; a null ttl makes a null expiry.
     let base = time.as_ms().min(tx.now_ms);
-    sql(UPDATE).bind(time.as_ms()).bind(base).bind(batch_id).bind(tx.user).bind(collection_id).run(tx.conn)?;
+    sql(UPDATE)
+        .bind(time.as_ms())
+        .bind(base)
+        .bind(batch_id)
+        .bind(tx.user)
+        .bind(collection_id)
+        .bind(batch_id)
+        .run(tx.conn)?;
     sql(INSERT).bind(tx.user).bind(collection_id).bind(time.as_ms()).bind(base).bind(batch_id).run(tx.conn)?;
     let after = Extent::of(tx, collection_id, batch_id)?;
     Ok(Growth {
@@ -200,7 +222,8 @@ struct Extent {
 const EXTENT: &str = "
     SELECT count(*), ifnull(sum(b.payload_size), 0),
         ifnull(sum(b.payload_size) FILTER (WHERE b.expiry IS NULL OR b.expiry > ?), 0)
-    FROM batch_bsos s JOIN bsos b ON b.user_id = ? AND b.collection_id = ? AND b.id = s.id
+    FROM batch_bsos s INDEXED BY batch_bsos_id CROSS JOIN bsos b INDEXED BY bsos_id
+        ON b.user_id = ? AND b.collection_id = ? AND b.id = s.id
     WHERE s.batch_id = ?";
 
 impl Extent {

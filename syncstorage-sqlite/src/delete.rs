@@ -4,7 +4,7 @@ use diesel::sql_types::BigInt;
 use sqlite_engine::sql;
 use syncstorage_db_common::{BsoId, CollectionName, DbError, Deletion, Precondition, SyncTimestamp, Written};
 
-use crate::list::json_list;
+use crate::select::json_list;
 use crate::transaction::{Failure, Growth, Transaction};
 use crate::write::{Row, finish};
 
@@ -26,7 +26,8 @@ pub(crate) fn bso(
 }
 
 const DELETE_BSOS: &str = "
-    DELETE FROM bsos WHERE user_id = ? AND collection_id = ? AND id IN (SELECT value FROM json_each(?))
+    DELETE FROM bsos INDEXED BY bsos_id
+    WHERE user_id = ? AND collection_id = ? AND id IN (SELECT value FROM json_each(?))
     RETURNING payload_size";
 
 pub(crate) fn bsos(
@@ -51,7 +52,7 @@ pub(crate) fn bsos(
 }
 
 /// The records of a batch go with it.
-const DELETE_BATCHES: &str = "DELETE FROM batches WHERE user_id = ? AND collection_id = ?";
+const DELETE_BATCHES: &str = "DELETE FROM batches INDEXED BY batches_user WHERE user_id = ? AND collection_id = ?";
 
 const COLLECTION: [&str; 2] = [
     "DELETE FROM bsos WHERE user_id = ? AND collection_id = ?",
@@ -80,7 +81,7 @@ pub(crate) fn collection(
 
 const STORE: [&str; 3] = [
     "DELETE FROM bsos WHERE user_id = ?",
-    "DELETE FROM batches WHERE user_id = ?",
+    "DELETE FROM batches INDEXED BY batches_user WHERE user_id = ?",
     "DELETE FROM user_collections WHERE user_id = ?",
 ];
 

@@ -1,14 +1,15 @@
 //! The storage of a Sync 1.5 server on SQLite.
 //!
 //! [`SqliteDb`] carries out each operation of [`Db`] as one read of a snapshot, or as one write on the engine's
-//! writer thread. The modules follow the protocol: `read` and `list` for what is asked, `write`, `delete` and `batch` for
-//! what is changed, `purge` for what nobody misses.
+//! writer thread. The modules follow the protocol: `read`, `list` and `select` for what is asked, `write`, `delete` and
+//! `batch` for what is changed, `purge` for what nobody misses.
 
 mod batch;
 mod delete;
 mod list;
 mod purge;
 mod read;
+mod select;
 mod transaction;
 mod write;
 

@@ -1,18 +1,18 @@
 //! Reads of a collection: a page, or all of it.
 
-use std::fmt::Write;
 use std::io;
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
-use sqlite_engine::{Reader, Sql, snapshot, sql};
+use sqlite_engine::{Reader, snapshot, sql};
 use syncstorage_db_common::{
-    Bso, BsoId, BsoQuery, CollectionRef, Cursor, DbError, DbResult, Fault, Precondition, Sort, Stamped, SyncTimestamp,
+    Bso, BsoId, BsoQuery, CollectionRef, Cursor, DbError, DbResult, Fault, Precondition, Stamped, SyncTimestamp,
 };
 use tokio::sync::mpsc;
 
 use crate::SqliteDb;
 use crate::read::stored_sortindex;
+use crate::select::{self, json_list};
 
 /// A read that is sure to be smaller than this, in bytes of payload, is done where it is asked for; a larger one would
 /// hold up the other requests of that thread.
@@ -40,9 +40,9 @@ pub(crate) enum Columns {
 type Take<'a> = &'a mut (dyn FnMut(Bso) -> io::Result<()> + Send);
 
 /// What is known of a collection before it is read.
-struct Extent {
+pub(crate) struct Extent {
     last_modified: SyncTimestamp,
-    collection_id: i64,
+    pub(crate) collection_id: i64,
     records: i64,
     bytes: i64,
 }
@@ -157,8 +157,6 @@ async fn large(
     reading.await.map_err(Fault::internal)?
 }
 
-type BsoRow = (Text, BigInt, Nullable<BigInt>, Text);
-
 /// Hands the records of `query` to `take`, in order. Returns where the next page begins.
 fn page(
     conn: &mut SqliteConnection,
@@ -171,124 +169,26 @@ fn page(
 ) -> DbResult<Stamped<Option<Cursor>>> {
     let limit = query.limit.unwrap_or(u64::MAX);
     let ids = query.ids.as_deref().map(json_list);
+    let statement = select::statement(conn, columns, at, extent, query, ids.as_deref(), now_ms)?;
     let mut count: u64 = 0;
     let mut last: Option<Cursor> = None;
     let mut more = false;
-    statement(columns, at, extent, query, ids.as_deref(), now_ms).each(
-        conn,
-        |(id, modified, sortindex, payload): (String, i64, Option<i64>, String)| {
-            if count == limit {
-                more = true;
-                return Ok(());
-            }
-            count += 1;
-            let bso = Bso {
-                id: BsoId::from_stored(id),
-                modified: SyncTimestamp::from_ms(modified),
-                sortindex: stored_sortindex(sortindex),
-                payload,
-            };
-            if count == limit {
-                last = Some(Cursor::of(query.sort, &bso.id, bso.modified, bso.sortindex));
-            }
-            take(bso)
-        },
-    )?;
-    Ok(Stamped { last_modified: extent.last_modified, value: last.filter(|_| more) })
-}
-
-/// The statement for a query. Its text depends on which conditions there are, never on their values, so that the
-/// prepared forms are few. Each order walks an index from the place of the cursor on; with `newer` or `older` besides,
-/// SQLite may choose that bound for the range where it has no statistics, and pass over what lies between.
-fn statement<'a>(
-    columns: Columns,
-    at: &CollectionRef,
-    extent: &Extent,
-    query: &'a BsoQuery,
-    ids: Option<&'a str>,
-    now_ms: i64,
-) -> Sql<'a, BsoRow> {
-    let mut text = String::with_capacity(384);
-    text.push_str(match columns {
-        Columns::All => "SELECT id, modified, sortindex, payload",
-        Columns::NoPayload => "SELECT id, modified, sortindex, ''",
-    });
-    text.push_str(" FROM bsos WHERE user_id = ? AND collection_id = ? AND (expiry IS NULL OR expiry > ?)");
-    if ids.is_some() {
-        text.push_str(" AND id IN (SELECT value FROM json_each(?))");
-    }
-    if query.newer.is_some() {
-        text.push_str(" AND modified > ?");
-    }
-    if query.older.is_some() {
-        text.push_str(" AND modified < ?");
-    }
-    let (key, direction, beyond) = match query.sort {
-        Sort::Newest => ("modified", "DESC", "<"),
-        Sort::Oldest => ("modified", "ASC", ">"),
-        Sort::Index => ("ifnull(sortindex, -1000000000)", "DESC", "<"),
-    };
-    if query.after.is_some() {
-        // Writing to a String cannot fail.
-        // The first condition says nothing new, but it is the one that SQLite makes a range of the index of.
-        let _ = write!(text, " AND {key} {beyond}= ? AND ({key}, id) {beyond} (?, ?)");
-    }
-    let _ = write!(text, " ORDER BY {key} {direction}, id {direction}");
-    if query.limit.is_some() {
-        text.push_str(" LIMIT ?");
-    }
-
-    let mut statement = sql::<BsoRow>(text).bind(at.user.get()).bind(extent.collection_id).bind(now_ms);
-    if let Some(ids) = ids {
-        statement = statement.bind(ids);
-    }
-    if let Some(newer) = query.newer {
-        statement = statement.bind(newer.floor_ms());
-    }
-    if let Some(older) = query.older {
-        statement = statement.bind(older.ceil_ms());
-    }
-    if let Some(after) = &query.after {
-        let (key, id) = match after {
-            Cursor::Modified(modified, id) => (modified.as_ms(), id),
-            Cursor::Index(sortindex, id) => (sortindex.map_or(-1_000_000_000, i64::from), id),
-        };
-        statement = statement.bind(key).bind(key).bind(id.as_str());
-    }
-    if let Some(limit) = query.limit {
-        // One more than asked for tells whether there is a next page.
-        statement = statement.bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
-    }
-    statement
-}
-
-/// The ids as a JSON list: one value for any number of them.
-pub(crate) fn json_list(ids: &[BsoId]) -> String {
-    let mut json = String::with_capacity(2 + ids.len() * 16);
-    json.push('[');
-    for (index, id) in ids.iter().enumerate() {
-        json.push_str(if index == 0 { "\"" } else { ",\"" });
-        // An id is printable ASCII: only these two have a meaning in a JSON string.
-        for character in id.as_str().chars() {
-            if matches!(character, '"' | '\\') {
-                json.push('\\');
-            }
-            json.push(character);
+    statement.each(conn, |(id, modified, sortindex, payload): (String, i64, Option<i64>, String)| {
+        if count == limit {
+            more = true;
+            return Ok(());
         }
-        json.push('"');
-    }
-    json.push(']');
-    json
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_ids_make_a_json_list() {
-        let ids = [r#"a"b"#, r"\", "{x,y}", "' OR 1"].map(|id| BsoId::new(id).unwrap());
-        assert_eq!(json_list(&ids), r#"["a\"b","\\","{x,y}","' OR 1"]"#);
-        assert_eq!(json_list(&[]), "[]");
-    }
+        count += 1;
+        let bso = Bso {
+            id: BsoId::from_stored(id),
+            modified: SyncTimestamp::from_ms(modified),
+            sortindex: stored_sortindex(sortindex),
+            payload,
+        };
+        if count == limit {
+            last = Some(Cursor::of(query.sort, &bso.id, bso.modified, bso.sortindex));
+        }
+        take(bso)
+    })?;
+    Ok(Stamped { last_modified: extent.last_modified, value: last.filter(|_| more) })
 }
