@@ -10,7 +10,8 @@ use diesel::serialize::ToSql;
 use diesel::sql_types::HasSqlType;
 use diesel_async::RunQueryDsl;
 use diesel_async::methods::{ExecuteDsl, LoadQuery};
-use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryStreamExt};
 use syncstorage_db_common::Fault;
 
 use crate::connection::Connection;
@@ -21,6 +22,9 @@ use crate::driver::Driver;
 /// Diesel's `sql_query` prepares its statement anew at each use, which is a round trip more. This one says that it may be
 /// cached; the text is the key, so it must never hold a value. Placeholders are written as the database has them: `$1`,
 /// `$2`, … on Postgres, `?` on MySQL.
+///
+/// The futures are boxed: else the compiler could not see any more, where one is part of another that is sent between
+/// threads, that it holds for whatever lifetime the values have.
 pub struct Sql<'a, DB: Backend, Row = ()> {
     text: Cow<'static, str>,
     values: Vec<Box<dyn Value<DB> + 'a>>,
@@ -44,60 +48,72 @@ impl<'a, DB: Backend, Row> Sql<'a, DB, Row> {
         self.values.push(Box::new(Typed::<ST, T> { value, sql_type: PhantomData }));
         self
     }
+}
 
+impl<'a, DB: Backend + 'static, Row: 'a> Sql<'a, DB, Row> {
     /// All rows.
-    pub async fn rows<C, T>(self, conn: &mut Connection<C>) -> Result<Vec<T>, Fault>
+    pub fn rows<'r, C, T>(self, conn: &'r mut Connection<C>) -> BoxFuture<'r, Result<Vec<T>, Fault>>
     where
+        'a: 'r,
         C: Driver<Backend = DB>,
-        T: Send,
-        Self: LoadQuery<'a, C, T> + 'a,
+        T: Send + 'r,
+        Self: LoadQuery<'a, C, T>,
     {
-        conn.start();
-        let rows = self.load::<T>(conn.driver()).await;
-        conn.told(rows)
+        async move {
+            conn.start();
+            let rows = self.load::<T>(conn.driver()).await;
+            conn.told(rows)
+        }
+        .boxed()
     }
 
     /// The first row, if there is one.
-    pub async fn row<C, T>(self, conn: &mut Connection<C>) -> Result<Option<T>, Fault>
+    pub fn row<'r, C, T>(self, conn: &'r mut Connection<C>) -> BoxFuture<'r, Result<Option<T>, Fault>>
     where
+        'a: 'r,
         C: Driver<Backend = DB>,
-        T: Send,
-        Self: LoadQuery<'a, C, T> + 'a,
+        T: Send + 'r,
+        Self: LoadQuery<'a, C, T>,
     {
-        Ok(self.rows(conn).await?.into_iter().next())
+        let rows = self.rows(conn);
+        async move { Ok(rows.await?.into_iter().next()) }.boxed()
     }
 
     /// Hands over the rows one by one, as they come in, until there are no more or `take` fails. When it fails, the
     /// connection is given up with the rows that are still on their way.
-    pub async fn each<C, T, E>(
+    pub fn each<'r, C, T, E>(
         self,
-        conn: &mut Connection<C>,
-        mut take: impl FnMut(T) -> Result<(), E> + Send,
-    ) -> Result<(), E>
+        conn: &'r mut Connection<C>,
+        mut take: impl FnMut(T) -> Result<(), E> + Send + 'r,
+    ) -> BoxFuture<'r, Result<(), E>>
     where
+        'a: 'r,
         C: Driver<Backend = DB>,
-        T: Send,
-        E: From<Fault> + Send,
-        Self: LoadQuery<'a, C, T> + 'a,
+        T: Send + 'r,
+        E: From<Fault> + Send + 'r,
+        Self: LoadQuery<'a, C, T>,
     {
-        conn.start();
-        let ended = async {
-            let mut rows = std::pin::pin!(self.load_stream::<T>(conn.driver()).await.map_err(Ended::Failed)?);
-            while let Some(row) = rows.try_next().await.map_err(Ended::Failed)? {
-                take(row).map_err(Ended::Refused)?;
-            }
-            Ok(())
-        }
-        .await;
-        match ended {
-            Ok(()) => {
-                conn.finished();
+        async move {
+            conn.start();
+            let ended = async {
+                let mut rows = std::pin::pin!(self.load_stream::<T>(conn.driver()).await.map_err(Ended::Failed)?);
+                while let Some(row) = rows.try_next().await.map_err(Ended::Failed)? {
+                    take(row).map_err(Ended::Refused)?;
+                }
                 Ok(())
             }
-            Err(Ended::Failed(error)) => Err(conn.failed(error).into()),
-            // The connection stays marked as busy, and is not given back.
-            Err(Ended::Refused(error)) => Err(error),
+            .await;
+            match ended {
+                Ok(()) => {
+                    conn.finished();
+                    Ok(())
+                }
+                Err(Ended::Failed(error)) => Err(conn.failed(error).into()),
+                // The connection stays marked as busy, and is not given back.
+                Err(Ended::Refused(error)) => Err(error),
+            }
         }
+        .boxed()
     }
 }
 
@@ -107,16 +123,20 @@ enum Ended<E> {
     Refused(E),
 }
 
-impl<'a, DB: Backend> Sql<'a, DB> {
+impl<'a, DB: Backend + 'static> Sql<'a, DB> {
     /// Runs the statement; the number of rows that it changed.
-    pub async fn run<C>(self, conn: &mut Connection<C>) -> Result<usize, Fault>
+    pub fn run<'r, C>(self, conn: &'r mut Connection<C>) -> BoxFuture<'r, Result<usize, Fault>>
     where
+        'a: 'r,
         C: Driver<Backend = DB>,
-        Self: ExecuteDsl<C> + 'a,
+        Self: ExecuteDsl<C>,
     {
-        conn.start();
-        let result = self.execute(conn.driver()).await;
-        conn.told(result)
+        async move {
+            conn.start();
+            let result = self.execute(conn.driver()).await;
+            conn.told(result)
+        }
+        .boxed()
     }
 }
 

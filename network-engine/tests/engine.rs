@@ -18,6 +18,10 @@ trait Kind: Driver {
     const ENGINE: testdb::Engine;
     /// A statement that takes two seconds.
     const SLOW: &str;
+    /// Asks a server for its socket, or the folder that it is in.
+    const SOCKET: &str;
+    /// The parameter of a URL that names it.
+    const SOCKET_PARAMETER: &str;
 
     fn database() -> Database;
 }
@@ -25,6 +29,8 @@ trait Kind: Driver {
 impl Kind for AsyncPgConnection {
     const ENGINE: testdb::Engine = testdb::Engine::Postgres;
     const SLOW: &str = "SELECT pg_sleep(2)";
+    const SOCKET: &str = "SHOW unix_socket_directories";
+    const SOCKET_PARAMETER: &str = "host";
 
     fn database() -> Database {
         testdb::postgres()
@@ -34,6 +40,8 @@ impl Kind for AsyncPgConnection {
 impl Kind for AsyncMysqlConnection {
     const ENGINE: testdb::Engine = testdb::Engine::Mysql;
     const SLOW: &str = "DO SLEEP(2)";
+    const SOCKET: &str = "SELECT @@socket";
+    const SOCKET_PARAMETER: &str = "socket";
 
     fn database() -> Database {
         testdb::mysql()
@@ -74,6 +82,7 @@ on_both! {
     a_server_that_was_restarted_costs_no_request
     a_server_that_is_away_is_unavailable_and_back_by_itself
     what_keeps_a_program_out_is_told_apart
+    a_unix_socket_will_do
 }
 
 fn location(url: &str) -> Location {
@@ -349,4 +358,17 @@ async fn what_keeps_a_program_out_is_told_apart<C: Kind>() {
     assert!(matches!(unreachable, OpenError::Unreachable { .. }), "{unreachable}");
     let nowhere = refusal(format!("{scheme}://tester:secret@no-such-host.invalid/{name}")).await;
     assert!(matches!(nowhere, OpenError::Unreachable { .. }), "{nowhere}");
+}
+
+async fn a_unix_socket_will_do<C: Kind>() {
+    let database = C::database();
+    let socket = database.query(C::SOCKET)[0][0].clone().unwrap();
+    // The host and port stay: on Postgres the port is part of the socket's name.
+    let url = format!("{}?{}={socket}", database.url(), C::SOCKET_PARAMETER);
+    let engine = open_with::<C>(&url, EngineOptions::default()).await;
+    engine.check().await.unwrap();
+    assert!(engine.location().to_string().ends_with(&format!(" ({socket})")), "{}", engine.location());
+    let elsewhere = format!("{}?{}=/nowhere/at/all", database.url(), C::SOCKET_PARAMETER);
+    let refused = Engine::<C>::open(&location(&elsewhere), EngineOptions::default(), Vec::new()).await;
+    assert!(matches!(refused.err(), Some(OpenError::Unreachable { .. })));
 }

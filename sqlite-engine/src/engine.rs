@@ -93,6 +93,30 @@ impl SqliteEngine {
         Ok(Arc::new(Self { readers, writer, path, _temporary: temporary }))
     }
 
+    /// The migrations that [`Self::open`] would run, in order. Changes nothing: makes no file, and no table.
+    pub fn pending(
+        location: &SqliteLocation,
+        components: Vec<(&str, EmbeddedMigrations)>,
+    ) -> Result<Vec<String>, OpenError> {
+        let components: Vec<_> = std::iter::once(("engine", MIGRATIONS)).chain(components).collect();
+        match location {
+            SqliteLocation::File(path) if path.exists() => {
+                let mut conn = open::reader(path, EngineOptions::default().busy_timeout).map_err(|fault| {
+                    let (Fault::Unavailable(source) | Fault::Internal(source)) = fault;
+                    OpenError::Refused { path: path.clone(), reason: source.to_string() }
+                })?;
+                migrate::pending(&mut conn, path, &components)
+            }
+            SqliteLocation::File(_) | SqliteLocation::Temporary => {
+                let versions = components.iter().map(|(_, migrations)| migrate::versions(migrations));
+                let versions = versions
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| OpenError::Migration { path: PathBuf::new(), reason: error.to_string() })?;
+                Ok(versions.concat())
+            }
+        }
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

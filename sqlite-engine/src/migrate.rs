@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use diesel::migration::{MigrationSource, MigrationVersion};
+use diesel::sql_types::Text;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use syncstorage_db_common::BoxedError;
 
 use crate::open::OpenError;
+use crate::sql::sql;
 
 /// Runs what is pending of the migrations of each component, all of it or nothing.
 ///
@@ -37,6 +39,42 @@ pub(crate) fn run(
     too_new.map_or(Ok(()), Err)
 }
 
+/// The versions that [`run`] would run, in order, on a file that is there.
+pub(crate) fn pending(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    components: &[(&str, EmbeddedMigrations)],
+) -> Result<Vec<String>, OpenError> {
+    let failed = |error: BoxedError| OpenError::Migration { path: path.to_owned(), reason: error.to_string() };
+    // Not by Diesel, which would make its table to look into.
+    let rows = sql::<(Text,)>("SELECT name FROM sqlite_schema WHERE name = '__diesel_schema_migrations'")
+        .row::<(String,)>(conn)
+        .map_err(|fault| failed(fault.into()))?;
+    let applied: Vec<MigrationVersion<'_>> = match rows {
+        Some(_) => conn.applied_migrations().map_err(failed)?,
+        None => Vec::new(),
+    };
+    let mut pending = Vec::new();
+    for (component, migrations) in components {
+        if let Some(error) = unknown(path, component, migrations, &applied).map_err(failed)? {
+            return Err(error);
+        }
+        pending.extend(
+            versions(migrations)
+                .map_err(failed)?
+                .into_iter()
+                .filter(|version| !applied.iter().any(|applied| applied.to_string() == *version)),
+        );
+    }
+    Ok(pending)
+}
+
+/// The versions of a component, in order.
+pub(crate) fn versions(migrations: &EmbeddedMigrations) -> Result<Vec<String>, BoxedError> {
+    let migrations = MigrationSource::<Sqlite>::migrations(migrations)?;
+    Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
+}
+
 /// An applied migration of a component that the component does not know.
 fn unknown(
     path: &Path,
@@ -44,10 +82,7 @@ fn unknown(
     migrations: &EmbeddedMigrations,
     applied: &[MigrationVersion<'_>],
 ) -> Result<Option<OpenError>, BoxedError> {
-    let known: Vec<String> = MigrationSource::<Sqlite>::migrations(migrations)?
-        .iter()
-        .map(|migration| migration.name().version().to_string())
-        .collect();
+    let known = versions(migrations)?;
     let found = applied
         .iter()
         .map(ToString::to_string)

@@ -347,3 +347,19 @@ async fn a_statement_whose_places_and_values_differ_in_number_is_not_run() {
     }
     assert_eq!(all(&engine).await, [0; 0]);
 }
+
+#[test]
+fn what_would_be_done_is_told_and_not_done() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("sync.db");
+    let location = SqliteLocation::File(file.clone());
+    let all = SqliteEngine::pending(&location, Vec::new()).unwrap();
+    assert!(all.iter().all(|version| version.starts_with("engine")) && !all.is_empty(), "{all:?}");
+    assert!(!file.exists());
+    // An empty file is a database without tables.
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(SqliteEngine::pending(&location, Vec::new()).unwrap(), all);
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), 0);
+    drop(open(&folder, EngineOptions::default()).unwrap());
+    assert!(SqliteEngine::pending(&location, Vec::new()).unwrap().is_empty());
+}

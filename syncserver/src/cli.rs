@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use syncstorage_db_common::Clock;
 
+use crate::backend::Migrated;
 use crate::settings::{self, PublicUrl, Settings, SettingsError};
 use crate::signals::StopSignals;
 use crate::{backend, logging, server};
@@ -40,6 +41,12 @@ enum Command {
     Healthcheck,
     /// Check the settings and say what is wrong with them, without touching anything.
     CheckConfig,
+    /// Bring the tables of the databases up to date, as serving does at its start, and print what was done.
+    Migrate {
+        /// Only print what there is to do.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print every setting with its description and default, as a settings file to start from.
     Settings,
 }
@@ -59,6 +66,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Serve => serve(settings),
         Command::Healthcheck => healthcheck(&settings),
+        Command::Migrate { dry_run } => migrate(&settings, dry_run),
         Command::CheckConfig | Command::Settings => return check_config(&settings),
     };
     match result {
@@ -94,6 +102,22 @@ fn serve(settings: Settings) -> Result<(), String> {
         actix_web::rt::spawn(signals.obey(running.handle()));
         running.serve().await.map_err(|error| error.to_string())
     })
+}
+
+fn migrate(settings: &Settings, dry_run: bool) -> Result<(), String> {
+    let work = backend::migrate(settings, dry_run);
+    let all = actix_web::rt::System::new().block_on(work).map_err(|error| error.to_string())?;
+    for Migrated { database, migrations } in all {
+        println!(
+            "{}",
+            match (migrations.is_empty(), dry_run) {
+                (true, _) => format!("{database}: up to date"),
+                (false, true) => format!("{database}: to be done: {}", migrations.join(", ")),
+                (false, false) => format!("{database}: done: {}", migrations.join(", ")),
+            }
+        );
+    }
+    Ok(())
 }
 
 fn healthcheck(settings: &Settings) -> Result<(), String> {

@@ -11,6 +11,7 @@
 mod client;
 mod database;
 mod faults;
+mod migrate;
 #[path = "../process/program.rs"]
 mod program;
 mod refusals;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testclient::{Request, Response};
+use testclient::{Connection, Request, Response, Token};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, record};
 use crate::database::Shared;
-use crate::program::Server;
+use crate::program::{SECRET, Server};
 
 const SERVERS: usize = 3;
 
@@ -202,15 +202,13 @@ async fn brand_new_users_who_all_write_at_once_are_all_served() {
     let servers = database.servers(SERVERS, &[]);
     let mut writers = JoinSet::new();
     for n in 0..AT_ONCE {
-        let addr = &servers[n % SERVERS];
-        let mut clients = Vec::new();
-        for user in (n..USERS).step_by(AT_ONCE) {
-            clients.push(addr.user(1000 + user as u64).await);
-        }
+        let addr = servers[n % SERVERS].addr;
         writers.spawn(async move {
-            for mut client in clients {
+            for user in (n..USERS).step_by(AT_ONCE) {
+                let connection = Connection::connect(addr).await.unwrap();
+                let mut client = Client { connection, token: Token::builder(SECRET, 1000 + user as u64).build() };
                 // The name of the collection is new, too, to some of them.
-                let target = format!("/storage/fresh{}/first", client.token.uid % 7);
+                let target = format!("/storage/fresh{}/first", user % 7);
                 let answer = client.put(&target, &record("here")).await;
                 assert_eq!(answer.status, 200, "{answer:?}");
                 let read = client.get("/info/collections").await.json();

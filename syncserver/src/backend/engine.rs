@@ -1,0 +1,227 @@
+//! A database of any kind, opened: the one place that knows which kinds there are.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use diesel_migrations::EmbeddedMigrations;
+use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
+use sqlite_engine::{SqliteEngine, SqliteLocation};
+use syncstorage_db_common::{Db, DbOptions, Fault, SecretClaim, SecretFingerprint};
+use syncstorage_mysql::MysqlDb;
+use syncstorage_postgres::PostgresDb;
+use syncstorage_sqlite::SqliteDb;
+use tokenserver_db_common::TokenDb;
+use tokenserver_mysql::MysqlTokenDb;
+use tokenserver_postgres::PostgresTokenDb;
+use tokenserver_sqlite::SqliteTokenDb;
+
+use super::BackendError;
+use crate::settings::{DatabaseSettings, secret_file};
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    File(SqliteLocation),
+    Server(Location),
+}
+
+impl Place {
+    /// The place that a setting names.
+    pub(super) fn of(setting: &'static str, database: &DatabaseSettings) -> Result<Self, BackendError> {
+        let url = database.url.expose();
+        match url.split_once("://") {
+            Some((scheme, _)) if Kind::of_scheme(scheme).is_some() => {
+                url.parse().map(Self::Server).map_err(|error| BackendError::Url { setting, error })
+            }
+            Some((scheme, _)) if scheme != "sqlite" => {
+                Err(BackendError::UnknownScheme { setting, scheme: scheme.to_owned() })
+            }
+            _ => url.parse().map(Self::File).map_err(|error| BackendError::Location { setting, error }),
+        }
+    }
+
+    /// Whether both are one database, however they are written.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(SqliteLocation::File(one)), Self::File(SqliteLocation::File(other))) => {
+                absolute(one) == absolute(other)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(SqliteLocation::File(path)) => path.display().fmt(f),
+            Self::File(SqliteLocation::Temporary) => f.write_str("a temporary file"),
+            Self::Server(location) => location.fmt(f),
+        }
+    }
+}
+
+/// The file itself, as far as it is there yet.
+fn absolute(path: &Path) -> PathBuf {
+    let by_folder = || {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize()
+        .ok()
+        .or_else(by_folder)
+        .or_else(|| std::path::absolute(path).ok())
+        .unwrap_or_else(|| path.into())
+}
+
+/// What is kept in a database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Contents {
+    /// The tables of the storage are to be brought up to date.
+    pub(super) storage: bool,
+    /// Those of the tokenserver.
+    pub(super) tokens: bool,
+}
+
+impl Contents {
+    fn components(
+        self,
+        storage: (&'static str, EmbeddedMigrations),
+        tokens: (&'static str, EmbeddedMigrations),
+    ) -> Vec<(&'static str, EmbeddedMigrations)> {
+        let storage = self.storage.then_some(storage);
+        storage.into_iter().chain(self.tokens.then_some(tokens)).collect()
+    }
+
+    fn on_sqlite(self) -> Vec<(&'static str, EmbeddedMigrations)> {
+        self.components(
+            (syncstorage_sqlite::COMPONENT, syncstorage_sqlite::MIGRATIONS),
+            (tokenserver_sqlite::COMPONENT, tokenserver_sqlite::MIGRATIONS),
+        )
+    }
+
+    fn on_postgres(self) -> Vec<(&'static str, EmbeddedMigrations)> {
+        self.components(
+            (syncstorage_postgres::COMPONENT, syncstorage_postgres::MIGRATIONS),
+            (tokenserver_postgres::COMPONENT, tokenserver_postgres::MIGRATIONS),
+        )
+    }
+
+    fn on_mysql(self) -> Vec<(&'static str, EmbeddedMigrations)> {
+        self.components(
+            (syncstorage_mysql::COMPONENT, syncstorage_mysql::MIGRATIONS),
+            (tokenserver_mysql::COMPONENT, tokenserver_mysql::MIGRATIONS),
+        )
+    }
+}
+
+/// An open database. Whoever keeps something in it shares it.
+#[derive(Clone)]
+pub(super) enum Engine {
+    Sqlite(Arc<SqliteEngine>),
+    Postgres(Arc<PostgresEngine>),
+    Mysql(Arc<MysqlEngine>),
+}
+
+impl Engine {
+    /// Opens the database and brings its tables up to date. `workers` share the connections.
+    pub(super) async fn open(
+        place: &Place,
+        contents: Contents,
+        database: &DatabaseSettings,
+        workers: usize,
+    ) -> Result<Self, BackendError> {
+        let location = match place {
+            Place::File(location) => return open_file(location, contents, database).map(Self::Sqlite),
+            Place::Server(location) => location,
+        };
+        let options = network_engine::EngineOptions {
+            max_size: database.pool_max_size,
+            workers,
+            wait_limit: database.connection_timeout,
+            lifespan: database.connection_lifespan,
+            max_idle: database.connection_max_idle,
+        };
+        Ok(match location.kind() {
+            Kind::Postgres => Self::Postgres(PostgresEngine::open(location, options, contents.on_postgres()).await?),
+            Kind::Mysql => Self::Mysql(MysqlEngine::open(location, options, contents.on_mysql()).await?),
+        })
+    }
+
+    /// The migrations that [`Self::open`] would run. Changes nothing.
+    pub(super) async fn pending(place: &Place, contents: Contents) -> Result<Vec<String>, BackendError> {
+        Ok(match place {
+            Place::File(location) => SqliteEngine::pending(location, contents.on_sqlite())?,
+            Place::Server(location) => match location.kind() {
+                Kind::Postgres => PostgresEngine::pending(location, contents.on_postgres()).await?,
+                Kind::Mysql => MysqlEngine::pending(location, contents.on_mysql()).await?,
+            },
+        })
+    }
+
+    pub(super) fn storage(self, options: DbOptions) -> Arc<dyn Db> {
+        match self {
+            Self::Sqlite(engine) => Arc::new(SqliteDb::new(engine, options)),
+            Self::Postgres(engine) => Arc::new(PostgresDb::new(engine, options)),
+            Self::Mysql(engine) => Arc::new(MysqlDb::new(engine, options)),
+        }
+    }
+
+    pub(super) fn tokens(self) -> Arc<dyn TokenDb> {
+        match self {
+            Self::Sqlite(engine) => Arc::new(SqliteTokenDb::new(engine)),
+            Self::Postgres(engine) => Arc::new(PostgresTokenDb::new(engine)),
+            Self::Mysql(engine) => Arc::new(MysqlTokenDb::new(engine)),
+        }
+    }
+
+    /// What the tokenserver tells clients of a storage here.
+    pub(super) const fn node_type(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+            Self::Mysql(_) => "mysql",
+        }
+    }
+
+    /// Where it is, without a password.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Sqlite(engine) => engine.path().display().to_string(),
+            Self::Postgres(engine) => engine.location().to_string(),
+            Self::Mysql(engine) => engine.location().to_string(),
+        }
+    }
+
+    pub(super) async fn claim_secret(
+        &self,
+        secret: &SecretFingerprint,
+        previous: &[SecretFingerprint],
+    ) -> Result<SecretClaim, Fault> {
+        match self {
+            Self::Sqlite(engine) => engine.claim_secret(secret, previous).await,
+            Self::Postgres(engine) => engine.claim_secret(secret, previous).await,
+            Self::Mysql(engine) => engine.claim_secret(secret, previous).await,
+        }
+    }
+}
+
+fn open_file(
+    location: &SqliteLocation,
+    contents: Contents,
+    database: &DatabaseSettings,
+) -> Result<Arc<SqliteEngine>, BackendError> {
+    if let SqliteLocation::File(path) = location
+        && let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
+    {
+        secret_file::make_private_folder(folder)
+            .map_err(|error| BackendError::Folder { folder: folder.display().to_string(), error })?;
+    }
+    let options = sqlite_engine::EngineOptions {
+        readers: database.pool_max_size,
+        wait_limit: database.connection_timeout,
+        ..sqlite_engine::EngineOptions::default()
+    };
+    Ok(SqliteEngine::open(location, options, contents.on_sqlite())?)
+}

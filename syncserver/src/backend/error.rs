@@ -1,0 +1,95 @@
+//! Why the server cannot start with its databases.
+
+use syncstorage_db_common::Fault;
+
+use crate::causes::chain;
+use crate::settings::secret_file;
+
+/// Why the server cannot start; each is a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// A URL of no database that this program knows.
+    #[error(
+        "{setting} must be the path of a SQLite file or a URL that begins with sqlite://, postgres:// or mysql://, found \
+         one that begins with {scheme:?}"
+    )]
+    UnknownScheme {
+        /// The setting.
+        setting: &'static str,
+        /// The beginning of the URL; the rest may hold a password.
+        scheme: String,
+    },
+    /// A SQLite URL that names no file.
+    #[error("{setting}: {error}")]
+    Location {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong.
+        error: sqlite_engine::InvalidLocation,
+    },
+    /// A URL of a database server that cannot be understood.
+    #[error("{setting}: {error}")]
+    Url {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong.
+        error: network_engine::InvalidLocation,
+    },
+    /// A folder that cannot be made.
+    #[error("cannot make the folder {folder} for the database: {error} (settings: data_dir, database_url)")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// The SQLite file cannot be opened.
+    #[error(transparent)]
+    OpenFile(#[from] sqlite_engine::OpenError),
+    /// The database on a server cannot be used.
+    #[error(transparent)]
+    OpenServer(#[from] network_engine::OpenError),
+    /// The database failed at the first question.
+    #[error("{0}")]
+    Fault(String),
+    /// No secret where none may be made.
+    #[error(
+        "master_secret is not set. With a database on a server it has to be, so that every process which uses that \
+         database has the same: set SYNC_MASTER_SECRET, or SYNC_MASTER_SECRET_FILE, to a long random text, such as \
+         `openssl rand -hex 32` prints"
+    )]
+    NoSecret,
+    /// The secret is gone.
+    #[error(
+        "the database {database} belongs to a master secret, but none is set and {file} is not there. Put that file \
+         back, or set master_secret (SYNC_MASTER_SECRET) to the secret; with another one every client would have to sign \
+         in anew"
+    )]
+    SecretGone {
+        /// The database.
+        database: String,
+        /// Where the secret was expected.
+        file: String,
+    },
+    /// Another secret.
+    #[error(
+        "the database {database} belongs to another master secret than the one given by {source_of_secret}. Set \
+         master_secret (SYNC_MASTER_SECRET) to the old one, or, to change it, add the old one to \
+         previous_master_secrets (SYNC_PREVIOUS_MASTER_SECRETS)"
+    )]
+    OtherSecret {
+        /// The database.
+        database: String,
+        /// Where the secret came from.
+        source_of_secret: String,
+    },
+    /// The secret's file.
+    #[error(transparent)]
+    SecretFile(#[from] secret_file::SecretFileError),
+}
+
+impl From<Fault> for BackendError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(chain(&fault))
+    }
+}

@@ -1,0 +1,139 @@
+//! The databases: chosen by the scheme of a URL, opened, and bound to the master secret.
+
+mod engine;
+mod error;
+
+use std::sync::Arc;
+
+use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, SecretClaim};
+use tokenserver_db_common::TokenDb;
+
+use self::engine::{Contents, Engine, Place};
+pub use self::error::BackendError;
+use crate::settings::{DatabaseSettings, Secret, Settings, secret_file};
+
+/// The open databases.
+pub struct Backends {
+    /// The storage.
+    pub storage: Arc<dyn Db>,
+    /// The users and nodes.
+    pub tokens: Arc<dyn TokenDb>,
+    /// What the tokenserver tells clients of the storage.
+    pub node_type: &'static str,
+    /// The secret that signs.
+    pub master_secret: Secret,
+    /// For the log: where the data is.
+    pub description: String,
+}
+
+/// Whether this program knows the databases of the settings, without a look at them.
+pub fn check(settings: &Settings) -> Result<(), BackendError> {
+    databases(settings).map(|_| ())
+}
+
+/// What [`migrate`] did, or would do, in one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Where the database is, without a password.
+    pub database: String,
+    /// The migrations, in order.
+    pub migrations: Vec<String>,
+}
+
+/// Brings the tables of the databases of the settings up to date, or only looks what there is to do.
+pub async fn migrate(settings: &Settings, dry_run: bool) -> Result<Vec<Migrated>, BackendError> {
+    let mut all = Vec::new();
+    for Database { place, contents, settings: database } in databases(settings)? {
+        let migrations = Engine::pending(&place, contents).await?;
+        if !dry_run {
+            Engine::open(&place, contents, database, 1).await?;
+        }
+        all.push(Migrated { database: place.to_string(), migrations });
+    }
+    Ok(all)
+}
+
+/// Opens the databases of the settings. On SQLite a master secret is made where there is none yet.
+pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, BackendError> {
+    let databases = databases(settings)?;
+    if settings.master_secret.is_none() && matches!(databases[0].place, Place::Server(_)) {
+        return Err(BackendError::NoSecret);
+    }
+    let mut engines = Vec::with_capacity(databases.len());
+    for Database { place, contents, settings: database } in databases {
+        engines.push(Engine::open(&place, contents, database, settings.workers).await?);
+    }
+    let (storage, tokens) = match engines.as_slice() {
+        [storage, tokens] => (storage.clone(), tokens.clone()),
+        shared => (shared[0].clone(), shared[0].clone()),
+    };
+
+    let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
+    let fingerprint = secret_file::fingerprint(master_secret.expose());
+    let previous: Vec<_> =
+        settings.previous_master_secrets.iter().map(|secret| secret_file::fingerprint(secret.expose())).collect();
+    for engine in &engines {
+        if engine.claim_secret(&fingerprint, &previous).await? == SecretClaim::Other {
+            return Err(BackendError::OtherSecret { database: engine.describe(), source_of_secret });
+        }
+    }
+    let limits = &settings.syncstorage.limits;
+    let options = DbOptions {
+        clock,
+        batch: BatchLimits { records: limits.max_total_records, bytes: limits.max_total_bytes },
+        quota: settings.syncstorage.quota,
+    };
+    Ok(Backends {
+        description: storage.describe(),
+        node_type: storage.node_type(),
+        storage: storage.storage(options),
+        tokens: tokens.tokens(),
+        master_secret,
+    })
+}
+
+/// A database of the settings.
+struct Database<'a> {
+    place: Place,
+    contents: Contents,
+    settings: &'a DatabaseSettings,
+}
+
+/// The storage's database, and the tokenserver's where that is another one.
+fn databases(settings: &Settings) -> Result<Vec<Database<'_>>, BackendError> {
+    let storage = Place::of("syncstorage.database_url", &settings.syncstorage.database)?;
+    let tokens = Place::of("tokenserver.database_url", &settings.tokenserver.database)?;
+    let run_migrations = settings.tokenserver.run_migrations;
+    // One file has one writer and one database one pool, whoever uses it.
+    let shared = storage.is(&tokens);
+    let mut databases = vec![Database {
+        place: storage,
+        contents: Contents { storage: true, tokens: shared && run_migrations },
+        settings: &settings.syncstorage.database,
+    }];
+    if !shared {
+        databases.push(Database {
+            place: tokens,
+            contents: Contents { storage: false, tokens: run_migrations },
+            settings: &settings.tokenserver.database,
+        });
+    }
+    Ok(databases)
+}
+
+/// The master secret, and where it came from.
+async fn find_secret(settings: &Settings, storage: &Engine) -> Result<(Secret, String), BackendError> {
+    if let Some(secret) = &settings.master_secret {
+        return Ok((secret.clone(), "master_secret or SYNC_MASTER_SECRET".into()));
+    }
+    let Engine::Sqlite(file) = storage else { return Err(BackendError::NoSecret) };
+    let secret_path = secret_file::master_secret_file(&settings.data_dir);
+    let source = format!("the file {}", secret_path.display());
+    if let Some(secret) = secret_file::read(&secret_path)? {
+        return Ok((secret, source));
+    }
+    if file.has_secret().await? {
+        return Err(BackendError::SecretGone { database: storage.describe(), file: secret_path.display().to_string() });
+    }
+    Ok((secret_file::create(&secret_path)?, source))
+}

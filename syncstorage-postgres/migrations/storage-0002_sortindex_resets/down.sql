@@ -1,0 +1,1 @@
+ALTER TABLE batch_bsos DROP COLUMN sortindex_reset;

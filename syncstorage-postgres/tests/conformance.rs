@@ -1,0 +1,33 @@
+//! The conformance suite of storage backends, on Postgres.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::sync::{Arc, OnceLock};
+
+use syncstorage_db_common::DbOptions;
+use syncstorage_db_common::testing::TestDb;
+use syncstorage_postgres::PostgresDb;
+use testdb::Database;
+
+/// Some cases let go of their fixture and go on with the database, so that it stays until the server goes.
+async fn open(options: DbOptions) -> TestDb {
+    let database: &Database = Box::leak(Box::new(testdb::postgres()));
+    common::open_at(database, options).await.into()
+}
+
+/// An engine for each case, as each has a runtime of its own.
+async fn open_shared(options: DbOptions) -> Arc<PostgresDb> {
+    static SHARED: OnceLock<Database> = OnceLock::new();
+    common::open_at(SHARED.get_or_init(testdb::postgres), options).await
+}
+
+mod conformance {
+    syncstorage_db_common::storage_conformance!(super::open, shared = super::open_shared);
+}
+
+/// Two engines on one database, as two processes would have them.
+mod two_servers {
+    syncstorage_db_common::storage_conformance_of_two_servers!(super::open_shared);
+}

@@ -1,0 +1,71 @@
+//! The table `nodes`.
+
+use diesel::sql_types::{BigInt, Text};
+use futures_util::FutureExt;
+use network_engine::mysql::sql;
+use network_engine::{MysqlEngine, Sql};
+use syncstorage_db_common::Fault;
+use tokenserver_db_common::NodeRow;
+
+use crate::query::{Conn, row, rows, run};
+use crate::service;
+
+type Columns = (BigInt, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
+type Values = (i64, String, i64, i64, i64, i64, i64);
+
+/// The flags are integers of any size in principle.
+fn load() -> Sql<'static, diesel::mysql::Mysql, Columns> {
+    sql(format!(
+        "SELECT id, node, available, current_load, capacity, downed <> 0, backoff <> 0 \
+         FROM nodes WHERE service = {} ORDER BY id",
+        service::ID
+    ))
+}
+
+fn node((id, url, available, current_load, capacity, downed, backoff): Values) -> NodeRow {
+    NodeRow { id, url, available, current_load, capacity, downed: downed != 0, backoff: backoff != 0 }
+}
+
+/// See [`TokenDb::nodes`](tokenserver_db_common::TokenDb::nodes).
+pub(crate) async fn all(engine: &MysqlEngine) -> Result<Vec<NodeRow>, Fault> {
+    let found: Vec<Values> = engine.read(|conn| rows(load(), conn)).await?;
+    Ok(found.into_iter().map(node).collect())
+}
+
+/// All nodes of the service, within a transaction that has the service's lock: nobody else changes them.
+pub(crate) async fn locked(conn: &mut Conn) -> Result<Vec<NodeRow>, Fault> {
+    let found: Vec<Values> = rows(load(), conn).await?;
+    Ok(found.into_iter().map(node).collect())
+}
+
+const FIND: &str = "SELECT id FROM nodes WHERE service = ? AND node = ?";
+
+const INIT: &str = "
+    INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
+    VALUES (?, ?, ?, 0, ?, 0, 0)";
+
+/// See [`TokenDb::init_node`](tokenserver_db_common::TokenDb::init_node).
+pub(crate) async fn init(engine: &MysqlEngine, url: &str, capacity: u32) -> Result<bool, Fault> {
+    let capacity = i64::from(capacity);
+    engine
+        .transaction("", |conn| {
+            let url = url.to_owned();
+            async move {
+                let service = service::lock(conn).await?;
+                let find = sql::<(BigInt,)>(FIND).bind::<BigInt, _>(service).bind::<Text, _>(url.clone());
+                let found: Option<(i64,)> = row(find, conn).await?;
+                if found.is_some() {
+                    return Ok(false);
+                }
+                let init = sql(INIT)
+                    .bind::<BigInt, _>(service)
+                    .bind::<Text, _>(url)
+                    .bind::<BigInt, _>(capacity)
+                    .bind::<BigInt, _>(capacity);
+                run(init, conn).await?;
+                Ok(true)
+            }
+            .boxed()
+        })
+        .await
+}

@@ -1,0 +1,69 @@
+//! Rows that are no longer in use.
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use network_engine::MysqlEngine;
+use network_engine::mysql::sql;
+use syncstorage_db_common::{Fault, UserId};
+use tokenserver_db_common::{ReplacedRow, home};
+
+use crate::query::{rows, run};
+use crate::service;
+use crate::sign_in::stored_uid;
+
+/// See [`TokenDb::replaced_rows`](tokenserver_db_common::TokenDb::replaced_rows).
+pub(crate) async fn replaced_rows(
+    engine: &MysqlEngine,
+    older_than_ms: i64,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Vec<ReplacedRow>, Fault> {
+    type Columns = (BigInt, Text, BigInt, Nullable<BigInt>, Text, BigInt, BigInt, Nullable<Text>, BigInt);
+    type Values = (i64, String, i64, Option<i64>, String, i64, i64, Option<String>, i64);
+    let found: Vec<Values> = engine
+        .read(|conn| {
+            let service = service::ID;
+            let statement = sql::<Columns>(format!(
+                "SELECT
+                    u.uid, u.email, u.generation, u.keys_changed_at, u.client_state, u.replaced_at, u.nodeid, n.node,
+                    EXISTS (SELECT 1 FROM nodes WHERE service = {service})
+                FROM users u LEFT JOIN nodes n ON n.id = u.nodeid
+                WHERE u.service = {service} AND u.replaced_at < ? AND u.uid > ? AND COALESCE(n.downed, 0) = 0
+                ORDER BY u.uid
+                LIMIT ?"
+            ));
+            let statement = statement
+                .bind::<BigInt, _>(older_than_ms)
+                .bind::<BigInt, _>(after.map_or(-1, UserId::get))
+                .bind::<BigInt, _>(i64::from(limit));
+            rows(statement, conn)
+        })
+        .await?;
+    found
+        .into_iter()
+        .map(|(uid, email, generation, keys_changed_at, client_state, replaced_at, nodeid, url, has_nodes)| {
+            Ok(ReplacedRow {
+                uid: stored_uid(uid)?,
+                email,
+                generation,
+                keys_changed_at,
+                client_state,
+                replaced_at,
+                node: home(nodeid, url.as_deref(), has_nodes != 0),
+            })
+        })
+        .collect()
+}
+
+/// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).
+pub(crate) async fn forget_row(engine: &MysqlEngine, uid: UserId) -> Result<bool, Fault> {
+    let deleted = engine
+        .write(|conn| {
+            let statement = sql(format!(
+                "DELETE FROM users WHERE uid = ? AND service = {} AND replaced_at IS NOT NULL",
+                service::ID
+            ));
+            run(statement.bind::<BigInt, _>(uid.get()), conn)
+        })
+        .await?;
+    Ok(deleted > 0)
+}

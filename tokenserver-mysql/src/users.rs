@@ -1,0 +1,82 @@
+//! What is done to users besides signing them in.
+
+use diesel::sql_types::{BigInt, Text};
+use futures_util::FutureExt;
+use network_engine::MysqlEngine;
+use network_engine::mysql::sql;
+use syncstorage_db_common::Fault;
+use tokenserver_db_common::RETIRED;
+
+use crate::query::{row, run};
+use crate::{lock, service};
+
+/// Which rows of a table are an account's. Two placeholders take the e-mail: one for the index, which leaves out spaces at
+/// the end, and one for every byte.
+pub(crate) fn is_account(table: &str) -> String {
+    format!("{table}.email = ? AND CAST({table}.email AS BINARY) = CAST(? AS BINARY)")
+}
+
+/// The number of users of a service, without the retired ones: accounts that differ by a space are two.
+pub(crate) fn counted(service: &str) -> String {
+    format!(
+        "SELECT COUNT(DISTINCT CAST(email AS BINARY)) FROM users \
+         WHERE service = {service} AND generation < {RETIRED}"
+    )
+}
+
+/// See [`TokenDb::retire_user`](tokenserver_db_common::TokenDb::retire_user).
+pub(crate) async fn retire(engine: &MysqlEngine, email: &str, now_ms: i64) -> Result<bool, Fault> {
+    engine
+        .transaction(&lock::account(email), |conn| {
+            let email = email.to_owned();
+            async move {
+                let statement = sql(format!(
+                    "UPDATE users SET generation = ?, replaced_at = COALESCE(replaced_at, ?) \
+                     WHERE {} AND service = {} AND (generation < ? OR replaced_at IS NULL)",
+                    is_account("users"),
+                    service::ID
+                ));
+                let statement = statement
+                    .bind::<BigInt, _>(RETIRED)
+                    .bind::<BigInt, _>(now_ms)
+                    .bind::<Text, _>(email.clone())
+                    .bind::<Text, _>(email)
+                    .bind::<BigInt, _>(RETIRED);
+                Ok(run(statement, conn).await? > 0)
+            }
+            .boxed()
+        })
+        .await
+}
+
+const RAISE: &str = "UPDATE users SET generation = ? WHERE uid = ? AND generation < ?";
+
+/// See [`TokenDb::password_changed`](tokenserver_db_common::TokenDb::password_changed).
+pub(crate) async fn raise_generation(engine: &MysqlEngine, email: &str, generation: i64) -> Result<bool, Fault> {
+    engine
+        .transaction(&lock::account(email), |conn| {
+            let email = email.to_owned();
+            async move {
+                let find = sql::<(BigInt,)>(format!(
+                    "SELECT users.uid FROM users WHERE {} AND users.service = {} \
+                     ORDER BY users.generation DESC, users.created_at DESC, users.uid DESC LIMIT 1",
+                    is_account("users"),
+                    service::ID
+                ));
+                let find = find.bind::<Text, _>(email.clone()).bind::<Text, _>(email);
+                let current: Option<(i64,)> = row(find, conn).await?;
+                let Some((uid,)) = current else { return Ok(false) };
+                let raise =
+                    sql(RAISE).bind::<BigInt, _>(generation).bind::<BigInt, _>(uid).bind::<BigInt, _>(generation);
+                Ok(run(raise, conn).await? > 0)
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// See [`TokenDb::count_users`](tokenserver_db_common::TokenDb::count_users).
+pub(crate) async fn count(engine: &MysqlEngine) -> Result<u64, Fault> {
+    let found: Option<(i64,)> = engine.read(|conn| row(sql::<(BigInt,)>(counted(service::ID)), conn)).await?;
+    Ok(found.map_or(0, |(count,)| count.unsigned_abs()))
+}

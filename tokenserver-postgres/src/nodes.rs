@@ -1,0 +1,62 @@
+//! The table `nodes`.
+
+use diesel::sql_types::{BigInt, Bool, Integer, Text};
+use futures_util::FutureExt;
+use network_engine::PostgresEngine;
+use network_engine::postgres::sql;
+use syncstorage_db_common::Fault;
+use tokenserver_db_common::{NodeRow, SERVICE};
+
+use crate::service::{Conn, has_nul};
+
+/// The flags are integers of any size in principle.
+const LOAD: &str = "
+    SELECT
+        nodes.id, nodes.node, nodes.available, nodes.current_load, nodes.capacity, nodes.downed <> 0, nodes.backoff <> 0
+    FROM nodes JOIN services ON services.id = nodes.service
+    WHERE services.service = $1
+    ORDER BY nodes.id";
+
+const INIT: &str = "
+    INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
+    SELECT id, $2, $3, 0, $3, 0, 0 FROM services WHERE service = $1
+    ON CONFLICT (service, node) DO NOTHING";
+
+/// All nodes of the service.
+pub(crate) async fn load(conn: &mut Conn) -> Result<Vec<NodeRow>, Fault> {
+    type Columns = (BigInt, Text, Integer, Integer, Integer, Bool, Bool);
+    type Row = (i64, String, i32, i32, i32, bool, bool);
+    let found: Vec<Row> = sql::<Columns>(LOAD).bind::<Text, _>(SERVICE).rows(conn).await?;
+    let node = |(id, url, available, current_load, capacity, downed, backoff): Row| NodeRow {
+        id,
+        url,
+        available: available.into(),
+        current_load: current_load.into(),
+        capacity: capacity.into(),
+        downed,
+        backoff,
+    };
+    Ok(found.into_iter().map(node).collect())
+}
+
+/// See [`TokenDb::nodes`](tokenserver_db_common::TokenDb::nodes).
+pub(crate) async fn all(engine: &PostgresEngine) -> Result<Vec<NodeRow>, Fault> {
+    engine.read(|conn| load(conn).boxed()).await
+}
+
+/// See [`TokenDb::init_node`](tokenserver_db_common::TokenDb::init_node).
+pub(crate) async fn init(engine: &PostgresEngine, url: &str, capacity: u32) -> Result<bool, Fault> {
+    if has_nul(url) {
+        return Err(Fault::internal("the URL of a node holds U+0000"));
+    }
+    let capacity = i32::try_from(capacity).map_err(Fault::internal)?;
+    let url = url.to_owned();
+    let added = engine
+        .write(|conn| {
+            let statement =
+                sql::<()>(INIT).bind::<Text, _>(SERVICE).bind::<Text, _>(url.clone()).bind::<Integer, _>(capacity);
+            statement.run(conn)
+        })
+        .await?;
+    Ok(added > 0)
+}

@@ -1,0 +1,67 @@
+//! Rows that are no longer in use.
+
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use network_engine::PostgresEngine;
+use network_engine::postgres::sql;
+use syncstorage_db_common::{Fault, UserId};
+use tokenserver_db_common::{ReplacedRow, SERVICE, home};
+
+use crate::sign_in::stored_uid;
+
+const REPLACED: &str = "
+    SELECT
+        users.uid, users.email, users.generation, users.keys_changed_at, users.client_state, users.replaced_at,
+        users.nodeid, nodes.node, EXISTS (SELECT 1 FROM nodes n WHERE n.service = services.id)
+    FROM services
+        JOIN users ON users.service = services.id
+        LEFT JOIN nodes ON nodes.id = users.nodeid
+    WHERE services.service = $1 AND users.replaced_at < $2 AND users.uid > $3 AND coalesce(nodes.downed, 0) = 0
+    ORDER BY users.uid
+    LIMIT $4";
+
+const FORGET: &str = "
+    DELETE FROM users
+    WHERE uid = $1 AND service = (SELECT id FROM services WHERE service = $2) AND replaced_at IS NOT NULL";
+
+/// See [`TokenDb::replaced_rows`](tokenserver_db_common::TokenDb::replaced_rows).
+pub(crate) async fn replaced_rows(
+    engine: &PostgresEngine,
+    older_than_ms: i64,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Vec<ReplacedRow>, Fault> {
+    type Columns = (BigInt, Text, BigInt, Nullable<BigInt>, Text, BigInt, BigInt, Nullable<Text>, Bool);
+    type Row = (i64, String, i64, Option<i64>, String, i64, i64, Option<String>, bool);
+    let found: Vec<Row> = engine
+        .read(move |conn| {
+            let statement = sql::<Columns>(REPLACED)
+                .bind::<Text, _>(SERVICE)
+                .bind::<BigInt, _>(older_than_ms)
+                .bind::<BigInt, _>(after.map_or(-1, UserId::get))
+                .bind::<BigInt, _>(i64::from(limit));
+            statement.rows(conn)
+        })
+        .await?;
+    found
+        .into_iter()
+        .map(|(uid, email, generation, keys_changed_at, client_state, replaced_at, nodeid, url, has_nodes)| {
+            Ok(ReplacedRow {
+                uid: stored_uid(uid)?,
+                email,
+                generation,
+                keys_changed_at,
+                client_state,
+                replaced_at,
+                node: home(nodeid, url.as_deref(), has_nodes),
+            })
+        })
+        .collect()
+}
+
+/// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).
+pub(crate) async fn forget_row(engine: &PostgresEngine, uid: UserId) -> Result<bool, Fault> {
+    let forgotten = engine
+        .write(move |conn| sql::<()>(FORGET).bind::<BigInt, _>(uid.get()).bind::<Text, _>(SERVICE).run(conn))
+        .await?;
+    Ok(forgotten > 0)
+}
