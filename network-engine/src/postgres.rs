@@ -111,8 +111,7 @@ impl Driver for AsyncPgConnection {
     fn trouble(error: &Error) -> Trouble {
         const CONTENDED: [&str; 3] =
             ["deadlock detected", "could not serialize access", "canceling statement due to lock timeout"];
-        const BUSY: [&str; 9] = [
-            "terminating connection",
+        const BUSY: [&str; 8] = [
             "canceling statement",
             "the database system is",
             "too many clients",
@@ -126,6 +125,8 @@ impl Driver for AsyncPgConnection {
         let words = information.message();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
         match kind {
+            // The server's last words, after which the driver notices a moment later that nobody is there.
+            _ if says(&["terminating connection"]) => Trouble::Lost,
             DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => Trouble::Lost,
             DatabaseErrorKind::SerializationFailure => Trouble::Contended,
             _ if says(&CONTENDED) => Trouble::Contended,

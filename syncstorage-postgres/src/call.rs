@@ -119,7 +119,7 @@ impl PostgresDb {
         }
     }
 
-    /// The numbers are those of the migration `storage-0005_functions`.
+    /// The numbers are those of the migration `storage-0005_writing`.
     fn reply(&self, target: &Target, (outcome, stamp, collection, used, batch): Row) -> DbResult<Answer> {
         if let (Some(name), Some(number)) = (&target.collection, collection) {
             self.names.learn(name, number);

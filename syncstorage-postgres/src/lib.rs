@@ -4,12 +4,12 @@
 //!
 //! - A read is one statement, and so sees one state. A list is a walk along an index, whose rows are handed on as they
 //!   come in.
-//! - A write is one call of a function in PL/pgSQL, which the migrations make: it takes a lock on the user, finds the time
-//!   T, checks what is to be checked, and writes, in a transaction that is the statement itself.
+//! - A write is one call of a function in PL/pgSQL, which the migrations make: it takes a lock on the user, finds the
+//!   time T, checks what is to be checked, and writes, in a transaction that is the statement itself.
 //!
-//! The modules follow the protocol: `read` and `list` for what is asked, `write` and `delete` for what is changed (`call`
-//! is what these have in common), `purge` for what nobody misses. `names` knows the numbers of collections' names, `time`
-//! how times are stored.
+//! The modules follow the protocol: `read` and `list` for what is asked, `write` and `delete` for what is changed
+//! (`call` is what these have in common), `purge` for what nobody misses. `names` knows the numbers of collections'
+//! names, `time` how times are stored.
 
 mod call;
 mod delete;

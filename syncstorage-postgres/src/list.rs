@@ -47,9 +47,9 @@ impl PostgresDb {
         if let Err(DbError::Fault(Fault::Unavailable(_))) = &result
             && page.count == 0
         {
-            // Perhaps the server was started anew. What was handed over cannot be taken back, so that the engine cannot
-            // repeat this by itself; with nothing handed over it is done here. A small read makes the engine look at its
-            // connections.
+            // Perhaps the server was started anew. What was handed over cannot be taken back, so that the engine
+            // cannot repeat this by itself; with nothing handed over it is done here. A small read makes the engine
+            // look at its connections.
             self.engine.read(|conn| conn.batch("SELECT 1").boxed()).await?;
             self.send(&selection, &mut page).await?;
         } else {
@@ -218,7 +218,8 @@ pub(crate) fn text(columns: Columns, sort: Sort, by_ids: bool, place: Place<'_>)
         format!(
             "SELECT r.bso_id, r.modified, r.sortindex, r.payload
              FROM unnest({ids}) AS named (id) CROSS JOIN LATERAL (
-                 SELECT bso_id, modified, sortindex, {payload} FROM bsos WHERE bso_id = named.id AND {conditions} LIMIT 1
+                 SELECT bso_id, modified, sortindex, {payload} FROM bsos
+                 WHERE bso_id = named.id AND {conditions} LIMIT 1
              ) r"
         )
     } else {

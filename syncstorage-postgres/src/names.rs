@@ -10,8 +10,8 @@ use syncstorage_db_common::{CollectionName, Fault};
 
 const ALL: &str = "SELECT collection_id, name FROM collections";
 
-/// What this process has seen of the table `collections`. A name keeps its number for ever, so that nothing in here goes
-/// stale; what another server has added since is just not there yet.
+/// What this process has seen of the table `collections`. A name keeps its number for ever, so that nothing in here
+/// goes stale; what another server has added since is just not there yet.
 #[derive(Debug, Default)]
 pub(crate) struct Names(RwLock<Known>);
 

@@ -51,7 +51,8 @@ impl List<'_> {
         let rows = database.query(&format!(
             "DEALLOCATE ALL;
              SET plan_cache_mode = {mode};
-             PREPARE list (bigint, {kind}, timestamptz, timestamptz, timestamptz, bigint, {key} timestamptz{ids}) AS {text};
+             PREPARE list (bigint, {kind}, timestamptz, timestamptz, timestamptz, bigint, {key} timestamptz{ids})
+                 AS {text};
              EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF)
              EXECUTE list (1, {place}, '2023-11-15', '-infinity', 'infinity', {})",
             self.values

@@ -15,8 +15,8 @@ type Place = (i64, i32);
 /// Before all of them.
 const START: Place = (-1, -1);
 
-/// Where the next purge goes on. The index on expiry begins with the user and the collection, so that each collection has
-/// to be looked at by itself; without this, every call would begin with those that others have been through.
+/// Where the next purge goes on. The index on expiry begins with the user and the collection, so that each collection
+/// has to be looked at by itself; without this, every call would begin with those that others have been through.
 #[derive(Debug)]
 pub(crate) struct Sweep(Mutex<Place>);
 
@@ -36,8 +36,8 @@ impl Sweep {
     }
 }
 
-/// Rows that a write has in hand are left for the next time: a purge waits for nobody, and so is in no deadlock. Answers
-/// with the number of rows, and the last collection that they were of.
+/// Rows that a write has in hand are left for the next time: a purge waits for nobody, and so is in no deadlock.
+/// Answers with the number of rows, and the last collection that they were of.
 const DELETE_BSOS: &str = "
     WITH deleted AS (
         DELETE FROM bsos WHERE ctid = ANY (ARRAY(
@@ -83,11 +83,23 @@ impl PostgresDb {
         Ok(Purged { bsos: bsos.unsigned_abs(), batches: batches.unsigned_abs(), more: bsos >= limit || batches >= few })
     }
 
-    /// Removes records from where the last call ended. With fewer than it might have removed, it was at the end of all
-    /// users, and the next call begins with the first.
+    /// Removes records from where the last call ended to the end of all users, and then from the first user on. With
+    /// fewer than it might have removed, it has been everywhere.
     async fn purge_bsos(&self, limit: i64) -> Result<i64, Fault> {
+        let from = self.sweep.place();
+        let (mut deleted, mut last) = self.purge_from(from, limit).await?;
+        if deleted < limit && from != START {
+            let more;
+            (more, last) = self.purge_from(START, limit - deleted).await?;
+            deleted += more;
+        }
+        self.sweep.go_to(if deleted < limit { START } else { last });
+        Ok(deleted)
+    }
+
+    /// How many it removed, and where it was at the end.
+    async fn purge_from(&self, (user, collection): Place, limit: i64) -> Result<(i64, Place), Fault> {
         let now = Moment::of(&self.options.clock).now();
-        let (user, collection) = self.sweep.place();
         let found: Option<(i64, i64, i32)> = self
             .engine
             .write(move |conn| {
@@ -99,8 +111,6 @@ impl PostgresDb {
                     .row(conn)
             })
             .await?;
-        let (deleted, last) = found.map_or((0, START), |(deleted, user, collection)| (deleted, (user, collection)));
-        self.sweep.go_to(if deleted < limit { START } else { last });
-        Ok(deleted)
+        Ok(found.map_or((0, START), |(deleted, user, collection)| (deleted, (user, collection))))
     }
 }

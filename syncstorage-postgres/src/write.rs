@@ -65,9 +65,9 @@ fn bind_changes(statement: Statement, changes: &[BsoChange]) -> Statement {
 /// The id that no batch has.
 const NO_BATCH: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A batch id as the functions take it. The database would take other forms for the same id, or would not know what to do
-/// with them; none was given out in such a form, so that it is to be looked for in vain, after all else that may refuse
-/// the request first.
+/// A batch id as the functions take it. The database would take other forms for the same id, or would not know what
+/// to do with them; none was given out in such a form, so that it is to be looked for in vain, after all else that
+/// may refuse the request first.
 pub(crate) fn known_form(batch: &BatchId) -> BatchId {
     if is_batch_id(&batch.0) { batch.clone() } else { BatchId(NO_BATCH.to_owned()) }
 }

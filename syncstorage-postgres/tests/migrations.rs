@@ -11,23 +11,26 @@ use testdb::Database;
 const DEPLOYMENT: &str = include_str!("common/deployment.sql");
 
 /// The migrations in order, as the folders have them.
-const STEPS: [(&str, &str); 5] = [
+const STEPS: [(&str, &str); 6] = [
     ("storage-0001", include_str!("../migrations/storage-0001_tables/up.sql")),
     ("storage-0002", include_str!("../migrations/storage-0002_sortindex_resets/up.sql")),
     ("storage-0003", include_str!("../migrations/storage-0003_byte_order/up.sql")),
     ("storage-0004", include_str!("../migrations/storage-0004_pages/up.sql")),
-    ("storage-0005", include_str!("../migrations/storage-0005_functions/up.sql")),
+    ("storage-0005", include_str!("../migrations/storage-0005_writing/up.sql")),
+    ("storage-0006", include_str!("../migrations/storage-0006_staging_and_deleting/up.sql")),
 ];
 
 /// All that makes a schema: columns, indexes, constraints, functions, types.
 const SCHEMA: [&str; 5] = [
     "SELECT table_name, column_name, data_type, character_maximum_length::text, is_nullable, is_identity,
          identity_generation, column_default, collation_name
-     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%' ORDER BY 1, ordinal_position",
+     FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'
+     ORDER BY 1, ordinal_position",
     "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_%' ORDER BY 1",
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
      WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE '\\_\\_%' ORDER BY 1, 2",
-    "SELECT proname, md5(pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1, 2",
+    "SELECT proname, md5(pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+     ORDER BY 1, 2",
     "SELECT version FROM syncserver_schema ORDER BY 1",
 ];
 
@@ -95,7 +98,8 @@ async fn servers_that_start_at_once_make_the_tables_once() {
 async fn going_back_gives_the_tables_of_the_other_servers() {
     let database = fresh().await;
     for down in [
-        include_str!("../migrations/storage-0005_functions/down.sql"),
+        include_str!("../migrations/storage-0006_staging_and_deleting/down.sql"),
+        include_str!("../migrations/storage-0005_writing/down.sql"),
         include_str!("../migrations/storage-0004_pages/down.sql"),
         include_str!("../migrations/storage-0003_byte_order/down.sql"),
         include_str!("../migrations/storage-0002_sortindex_resets/down.sql"),

@@ -87,9 +87,9 @@ pub(crate) async fn sign_in(engine: &PostgresEngine, request: &SignIn) -> Result
         .await?
 }
 
-/// The statement that takes the lock on an account until the end of the transaction. Accounts of one hash wait for each
-/// other for nothing, which harms nobody. The hash (FNV-1a) is the same for all builds of this program, as the hasher of
-/// the standard library need not be.
+/// The statement that takes the lock on an account until the end of the transaction. Accounts of one hash wait for
+/// each other for nothing, which harms nobody. The hash (FNV-1a) is the same for all builds of this program, as the
+/// hasher of the standard library need not be.
 pub(crate) fn account_lock(email: &str) -> String {
     let hash = email.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     format!("SELECT pg_advisory_xact_lock(1398361666, {})", hash.cast_signed())

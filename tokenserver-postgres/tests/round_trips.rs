@@ -1,4 +1,5 @@
-//! How many round trips to the database a sign-in takes, counted on the wire. The usual one changes nothing, and is one.
+//! How many round trips to the database a sign-in takes, counted on the wire. The usual one changes nothing, and is
+//! one.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

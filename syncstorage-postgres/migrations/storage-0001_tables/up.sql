@@ -1,9 +1,9 @@
 -- The tables that every Sync storage on Postgres has, with exactly these names, columns and indexes: a database that
 -- another server filled is taken as it is. An empty one gets them here.
 
--- A collection of a user. A row at or before the epoch ('0001-01-01 00:00:00+00') is there for the foreign keys only, and
--- is no collection; collection 0 is the tombstone that keeps the store's time after a deletion. `count` and `total_bytes`
--- are null where they are not known.
+-- A collection of a user. A row at or before the epoch ('0001-01-01 00:00:00+00') is there for the foreign keys only,
+-- and is no collection; collection 0 is the tombstone that keeps the store's time after a deletion. `count` and
+-- `total_bytes` are null where they are not known.
 CREATE TABLE IF NOT EXISTS user_collections (
     user_id bigint NOT NULL,
     collection_id integer NOT NULL,

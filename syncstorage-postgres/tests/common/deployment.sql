@@ -9,8 +9,9 @@ CREATE TABLE user_collections (
     total_bytes bigint, PRIMARY KEY (user_id, collection_id)
 );
 CREATE TABLE bsos (
-    user_id bigint NOT NULL, collection_id integer NOT NULL, bso_id text NOT NULL, sortindex integer, payload text NOT NULL,
-    modified timestamptz NOT NULL, expiry timestamptz NOT NULL, PRIMARY KEY (user_id, collection_id, bso_id),
+    user_id bigint NOT NULL, collection_id integer NOT NULL, bso_id text NOT NULL, sortindex integer,
+    payload text NOT NULL, modified timestamptz NOT NULL, expiry timestamptz NOT NULL,
+    PRIMARY KEY (user_id, collection_id, bso_id),
     FOREIGN KEY (user_id, collection_id) REFERENCES user_collections (user_id, collection_id) ON DELETE CASCADE
 );
 CREATE INDEX bsos_modified_idx ON bsos (user_id, collection_id, modified DESC);
@@ -38,7 +39,8 @@ CREATE TYPE post_bso AS (bso_id text, sortindex integer, payload text, ttl bigin
 
 -- Collection 101 and 102 came with a client.
 INSERT INTO collections (name) VALUES ('extension-storage'), ('MyOwn');
--- User 5 has written: two collections with quota columns unknown, one with them, an own one, and one that is yet to come.
+-- User 5 has written: two collections with quota columns unknown, one with them, an own one, and one that is yet to
+-- come.
 INSERT INTO user_collections VALUES
     (5, 2, '2023-11-14 21:00:00.01+00', NULL, NULL), (5, 7, '2023-11-14 22:00:00.57+00', NULL, NULL),
     (5, 4, '2023-11-14 21:30:00+00', 2, 9), (5, 101, '2023-11-14 21:31:00.99+00', 1, 4),

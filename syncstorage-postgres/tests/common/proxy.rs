@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-/// Bytes pass unchanged. What the program sends after it was answered begins a new round trip; what it sends before that
-/// belongs to the one that is under way.
+/// Bytes pass unchanged. What the program sends after it was answered begins a new round trip; what it sends before
+/// that belongs to the one that is under way.
 pub(crate) struct Proxy {
     address: SocketAddr,
     turns: Arc<AtomicU64>,
