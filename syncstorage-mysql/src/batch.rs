@@ -9,7 +9,6 @@ use syncstorage_db_common::{
 };
 
 use crate::open_batch::{id, new_number};
-use crate::query::row;
 use crate::rows::{Item, merge};
 use crate::transaction::{Failure, Growth, Transaction, grown};
 use crate::write::NEVER_MS;
@@ -170,7 +169,7 @@ async fn growth(tx: &mut Transaction<'_>, collection: i64, batch: i64, time: Syn
         .bind::<BigInt, _>(tx.now_ms)
         .bind::<BigInt, _>(batch)
         .bind::<BigInt, _>(tx.user);
-    let row: Option<(i64, i64)> = row(statement, tx.conn).await?;
+    let row: Option<(i64, i64)> = statement.row(tx.conn).await?;
     let (records, bytes) = row.unwrap_or_default();
     Ok(Growth { records, bytes })
 }

@@ -6,7 +6,6 @@ use diesel::sql_types::{BigInt, Binary};
 use network_engine::mysql::sql;
 use syncstorage_db_common::{BsoId, DbError, Deletion, Fault, Precondition, Written};
 
-use crate::query::run;
 use crate::rows::{padded, placeholders};
 use crate::transaction::{Failure, Growth, TOMBSTONE, Transaction};
 
@@ -60,7 +59,7 @@ async fn delete(tx: &mut Transaction<'_>, collection: i64, ids: Vec<&BsoId>) -> 
     for id in ids {
         statement = statement.bind::<Binary, _>(id.as_str().as_bytes());
     }
-    run(statement, tx.conn).await.map(drop)
+    statement.run(tx.conn).await.map(drop)
 }
 
 pub(crate) async fn collection(

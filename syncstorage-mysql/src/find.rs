@@ -8,7 +8,6 @@ use network_engine::Sql;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{BsoId, Fault, SyncTimestamp};
 
-use crate::query::rows;
 use crate::rows::{padded, placeholders};
 use crate::transaction::{Transaction, Usage};
 
@@ -109,7 +108,7 @@ impl Transaction<'_> {
                 statement = statement.bind::<Binary, _>(id.as_str().as_bytes().to_vec());
             }
         }
-        let rows: Vec<Values> = rows(statement, self.conn).await?;
+        let rows: Vec<Values> = statement.rows(self.conn).await?;
         let Some((found, ..)) = rows.first() else {
             return Err(Fault::internal("the look at a store gave no row"));
         };

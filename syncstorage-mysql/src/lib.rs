@@ -18,7 +18,6 @@ mod list;
 mod names;
 mod open_batch;
 mod purge;
-mod query;
 mod read;
 mod rows;
 mod transaction;

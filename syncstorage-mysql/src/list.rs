@@ -13,7 +13,6 @@ use syncstorage_db_common::{
 
 use crate::MysqlDb;
 use crate::names::Key;
-use crate::query::each;
 use crate::read::stored_sortindex;
 use crate::rows::{padded, placeholders};
 
@@ -47,7 +46,7 @@ impl MysqlDb {
         let mut page = Page::new(query, condition, take);
         // What has been handed over cannot be taken back, so that the read is not begun anew.
         let mut conn = self.engine.connection().await?;
-        each(statement, &mut conn, |row| page.add(row)).await?;
+        statement.each(&mut conn, |row| page.add(row)).await?;
         drop(conn);
         page.end()
     }

@@ -11,8 +11,6 @@ use network_engine::mysql::sql;
 use network_engine::{MysqlEngine, Sql};
 use syncstorage_db_common::{CollectionName, Fault};
 
-use crate::query::{row, run};
-
 /// A number that no name has, for what looks for a collection by number and is to find none.
 pub(crate) const NOBODYS: i64 = -1;
 
@@ -94,7 +92,7 @@ impl Names {
         let found: Option<(i64,)> = engine
             .read(|conn| {
                 let text = text.clone();
-                row(sql::<(BigInt,)>(FIND).bind::<Binary, _>(text), conn)
+                sql::<(BigInt,)>(FIND).bind::<Binary, _>(text).row(conn)
             })
             .await?;
         if let Some((number,)) = found {
@@ -112,7 +110,7 @@ impl Names {
         engine
             .write(|conn| {
                 let text = text.clone();
-                run(sql(ADD).bind::<Binary, _>(text), conn)
+                sql(ADD).bind::<Binary, _>(text).run(conn)
             })
             .await?;
         let found = self.find(engine, name).await?;

@@ -11,7 +11,6 @@ use network_engine::mysql::sql;
 use syncstorage_db_common::{BATCH_LIFETIME_MS, BatchId, BsoChange, DbError, Fault, Patch};
 
 use crate::find::{FOUND_COLUMNS, Found, FoundColumns, FoundRow};
-use crate::query::rows;
 use crate::rows::{padded, placeholders};
 use crate::transaction::Transaction;
 
@@ -113,7 +112,7 @@ impl Transaction<'_> {
                 statement = statement.bind::<Binary, _>(id.as_str().as_bytes());
             }
         }
-        let rows: Vec<Values> = rows(statement, self.conn).await?;
+        let rows: Vec<Values> = statement.rows(self.conn).await?;
         let Some((found, records, bytes, batch_collection, created, ..)) = rows.first() else {
             return Err(Fault::internal("the look at a batch gave no row"));
         };

@@ -10,7 +10,6 @@ use network_engine::mysql::sql;
 use syncstorage_db_common::{BATCH_LIFETIME_MS, Fault, PurgeBudget, Purged};
 
 use crate::open_batch::SPREAD_MS;
-use crate::query::{rows, run};
 use crate::transaction::lock;
 
 /// Records of one statement and transaction.
@@ -37,7 +36,7 @@ pub(crate) async fn purge(engine: &MysqlEngine, now_ms: i64, budget: PurgeBudget
     let mut expired: Vec<BsoKey> = engine
         .read(|conn| {
             let statement = sql::<(BigInt, BigInt, Binary)>(EXPIRED);
-            rows(statement.bind::<BigInt, _>(now_ms).bind::<BigInt, _>(limit), conn)
+            statement.bind::<BigInt, _>(now_ms).bind::<BigInt, _>(limit).rows(conn)
         })
         .await?;
     let found = i64::try_from(expired.len()).unwrap_or(limit);
@@ -56,7 +55,7 @@ pub(crate) async fn purge(engine: &MysqlEngine, now_ms: i64, budget: PurgeBudget
                 .bind::<BigInt, _>(before + SPREAD_MS + 1)
                 .bind::<BigInt, _>(before)
                 .bind::<BigInt, _>(few);
-            rows(statement, conn)
+            statement.rows(conn)
         })
         .await?;
     for (batch, user) in &stale {
@@ -84,7 +83,7 @@ async fn delete_bsos(engine: &MysqlEngine, now_ms: i64, piece: &[BsoKey]) -> Res
                 statement =
                     statement.bind::<BigInt, _>(*user).bind::<BigInt, _>(*collection).bind::<Binary, _>(id.clone());
             }
-            run(statement, conn)
+            statement.run(conn)
         })
         .await?;
     Ok(u64::try_from(deleted).unwrap_or(u64::MAX))

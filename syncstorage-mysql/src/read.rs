@@ -8,7 +8,6 @@ use syncstorage_db_common::{
 };
 
 use crate::names::Names;
-use crate::query::{row, rows};
 use crate::transaction::TOMBSTONE;
 
 /// The times alone: the names are known.
@@ -28,7 +27,7 @@ pub(crate) async fn collections(
 ) -> DbResult<Stamped<Vec<(CollectionName, SyncTimestamp)>>> {
     let user = user.get();
     let found: Vec<(i64, i64)> =
-        engine.read(|conn| rows(sql::<(BigInt, BigInt)>(COLLECTIONS).bind::<BigInt, _>(user), conn)).await?;
+        engine.read(|conn| sql::<(BigInt, BigInt)>(COLLECTIONS).bind::<BigInt, _>(user).rows(conn)).await?;
     let named: Option<Vec<_>> = found
         .iter()
         .filter(|(collection, _)| *collection != TOMBSTONE)
@@ -51,7 +50,7 @@ async fn named_collections(
     let found: Vec<(i64, i64, Option<String>)> = engine
         .read(|conn| {
             let statement = sql::<(BigInt, BigInt, Nullable<Text>)>(NAMED_COLLECTIONS);
-            rows(statement.bind::<BigInt, _>(user), conn)
+            statement.bind::<BigInt, _>(user).rows(conn)
         })
         .await?;
     let last_modified = store_modified(found.iter().map(|(_, modified, _)| *modified));
@@ -102,7 +101,7 @@ pub(crate) async fn usage(
     type Columns = (BigInt, BigInt, Nullable<Text>, BigInt, BigInt);
     let user = user.get();
     let found: Vec<(i64, i64, Option<String>, i64, i64)> =
-        engine.read(|conn| rows(sql::<Columns>(USAGE).bind::<BigInt, _>(now_ms).bind::<BigInt, _>(user), conn)).await?;
+        engine.read(|conn| sql::<Columns>(USAGE).bind::<BigInt, _>(now_ms).bind::<BigInt, _>(user).rows(conn)).await?;
     let last_modified = store_modified(found.iter().map(|(_, modified, ..)| *modified));
     condition.check(last_modified)?;
     let value = found
@@ -138,7 +137,7 @@ pub(crate) async fn quota(
                 .bind::<BigInt, _>(user)
                 .bind::<BigInt, _>(user)
                 .bind::<BigInt, _>(now_ms);
-            row(statement, conn)
+            statement.row(conn)
         })
         .await?;
     let (modified, used) = found.ok_or_else(|| Fault::internal("a statement without FROM gave no row"))?;
@@ -166,7 +165,7 @@ pub(crate) async fn bso(
                 key.text()
             );
             let statement = key.bind(sql::<Columns>(text).bind::<BigInt, _>(user));
-            row(statement.bind::<Binary, _>(id.clone()).bind::<BigInt, _>(now_ms), conn)
+            statement.bind::<Binary, _>(id.clone()).bind::<BigInt, _>(now_ms).row(conn)
         })
         .await?;
     let (modified, sortindex, payload) = found.ok_or(DbError::NotFound)?;

@@ -11,7 +11,6 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use network_engine::mysql::sql;
 use syncstorage_db_common::{BsoChange, BsoId, Fault};
 
-use crate::query::run;
 use crate::transaction::{Conn, Transaction};
 
 /// How many rows a statement may have. A POST has 1 to 100 with the default limits.
@@ -111,7 +110,7 @@ pub(crate) async fn upsert(tx: &mut Transaction<'_>, collection: i64, rows: &[Ne
                 .bind::<BigInt, _>(row.modified)
                 .bind::<BigInt, _>(row.expiry);
         }
-        run(statement, tx.conn).await?;
+        statement.run(tx.conn).await?;
     }
     Ok(())
 }
@@ -167,7 +166,7 @@ pub(crate) async fn merge(conn: &mut Conn, user: i64, batch: i64, items: &[Item<
                 .bind::<Nullable<BigInt>, _>(item.payload.map(length))
                 .bind::<Nullable<BigInt>, _>(item.ttl);
         }
-        run(statement, conn).await?;
+        statement.run(conn).await?;
     }
     Ok(())
 }

@@ -11,18 +11,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use diesel_async::AsyncMysqlConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use network_engine::MysqlEngine;
+use network_engine::{Connection, MysqlEngine};
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
 mod lock;
 mod nodes;
 mod purge;
-mod query;
 mod service;
 mod sign_in;
 mod users;
+
+/// A connection of the engine.
+type Conn = Connection<AsyncMysqlConnection>;
 
 /// The name of this component in the database.
 pub const COMPONENT: &str = "tokenserver";

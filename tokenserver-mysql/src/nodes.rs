@@ -7,7 +7,7 @@ use network_engine::{MysqlEngine, Sql};
 use syncstorage_db_common::Fault;
 use tokenserver_db_common::NodeRow;
 
-use crate::query::{Conn, row, rows, run};
+use crate::Conn;
 use crate::service;
 
 type Columns = (BigInt, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
@@ -28,13 +28,13 @@ fn node((id, url, available, current_load, capacity, downed, backoff): Values) -
 
 /// See [`TokenDb::nodes`](tokenserver_db_common::TokenDb::nodes).
 pub(crate) async fn all(engine: &MysqlEngine) -> Result<Vec<NodeRow>, Fault> {
-    let found: Vec<Values> = engine.read(|conn| rows(load(), conn)).await?;
+    let found: Vec<Values> = engine.read(|conn| load().rows(conn)).await?;
     Ok(found.into_iter().map(node).collect())
 }
 
 /// All nodes of the service, within a transaction that has the service's lock: nobody else changes them.
 pub(crate) async fn locked(conn: &mut Conn) -> Result<Vec<NodeRow>, Fault> {
-    let found: Vec<Values> = rows(load(), conn).await?;
+    let found: Vec<Values> = load().rows(conn).await?;
     Ok(found.into_iter().map(node).collect())
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn init(engine: &MysqlEngine, url: &str, capacity: u32) -> Resu
             async move {
                 let service = service::lock(conn).await?;
                 let find = sql::<(BigInt,)>(FIND).bind::<BigInt, _>(service).bind::<Text, _>(url.clone());
-                let found: Option<(i64,)> = row(find, conn).await?;
+                let found: Option<(i64,)> = find.row(conn).await?;
                 if found.is_some() {
                     return Ok(false);
                 }
@@ -62,7 +62,7 @@ pub(crate) async fn init(engine: &MysqlEngine, url: &str, capacity: u32) -> Resu
                     .bind::<Text, _>(url)
                     .bind::<BigInt, _>(capacity)
                     .bind::<BigInt, _>(capacity);
-                run(init, conn).await?;
+                init.run(conn).await?;
                 Ok(true)
             }
             .boxed()

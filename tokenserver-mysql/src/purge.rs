@@ -6,7 +6,6 @@ use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::{ReplacedRow, home};
 
-use crate::query::{rows, run};
 use crate::service;
 use crate::sign_in::stored_uid;
 
@@ -35,7 +34,7 @@ pub(crate) async fn replaced_rows(
                 .bind::<BigInt, _>(older_than_ms)
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get))
                 .bind::<BigInt, _>(i64::from(limit));
-            rows(statement, conn)
+            statement.rows(conn)
         })
         .await?;
     found
@@ -62,7 +61,7 @@ pub(crate) async fn forget_row(engine: &MysqlEngine, uid: UserId) -> Result<bool
                 "DELETE FROM users WHERE uid = ? AND service = {} AND replaced_at IS NOT NULL",
                 service::ID
             ));
-            run(statement.bind::<BigInt, _>(uid.get()), conn)
+            statement.bind::<BigInt, _>(uid.get()).run(conn)
         })
         .await?;
     Ok(deleted > 0)

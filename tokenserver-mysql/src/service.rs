@@ -6,7 +6,7 @@ use network_engine::mysql::sql;
 use syncstorage_db_common::Fault;
 use tokenserver_db_common::SERVICE;
 
-use crate::query::{Conn, row};
+use crate::Conn;
 
 /// The id of this server's service, in any statement. It may be any number.
 pub(crate) const ID: &str = "(SELECT id FROM services WHERE service = 'sync-1.5')";
@@ -17,13 +17,13 @@ const CHECK: &str = "SELECT id FROM services WHERE service = ?";
 
 /// Locks the row to the end of the transaction; its id.
 pub(crate) async fn lock(conn: &mut Conn) -> Result<i64, Fault> {
-    let found: Option<(i64,)> = row(sql::<(BigInt,)>(LOCK).bind::<Text, _>(SERVICE), conn).await?;
+    let found: Option<(i64,)> = sql::<(BigInt,)>(LOCK).bind::<Text, _>(SERVICE).row(conn).await?;
     found.map(|(id,)| id).ok_or_else(lost)
 }
 
 /// Asks the database for real.
 pub(crate) async fn check(engine: &MysqlEngine) -> Result<(), Fault> {
-    let found: Option<(i64,)> = engine.read(|conn| row(sql::<(BigInt,)>(CHECK).bind::<Text, _>(SERVICE), conn)).await?;
+    let found: Option<(i64,)> = engine.read(|conn| sql::<(BigInt,)>(CHECK).bind::<Text, _>(SERVICE).row(conn)).await?;
     found.map(drop).ok_or_else(lost)
 }
 

@@ -9,7 +9,7 @@ use tokenserver_db_common::nodes::{Allocation, allocate};
 use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Replaced};
 use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow};
 
-use crate::query::{Conn, row, rows, run};
+use crate::Conn;
 use crate::users::{counted, is_account};
 use crate::{lock, nodes, service};
 
@@ -91,7 +91,7 @@ async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fau
     ));
     let email = request.account.email();
     let statement = statement.bind::<Text, _>(email).bind::<Text, _>(email).bind::<Text, _>(SERVICE);
-    let found: Vec<Values> = rows(statement, conn).await?;
+    let found: Vec<Values> = statement.rows(conn).await?;
     let (service, has_nodes, users) =
         found.first().map(|(service, has_nodes, users, _)| (*service, *has_nodes, *users)).ok_or_else(service::lost)?;
     let mut rows = Vec::with_capacity(found.len());
@@ -179,8 +179,8 @@ async fn insert(
         .bind::<BigInt, _>(new.created_at)
         .bind::<BigInt, _>(nodeid)
         .bind::<Nullable<BigInt>, _>(new.keys_changed_at);
-    run(insert, conn).await?;
-    let uid: Option<(i64,)> = row(sql::<(BigInt,)>(UID), conn).await?;
+    insert.run(conn).await?;
+    let uid: Option<(i64,)> = sql::<(BigInt,)>(UID).row(conn).await?;
     let (uid,) = uid.ok_or_else(|| Fault::internal("an inserted row has no uid"))?;
     Ok(new.signed_in(stored_uid(uid)?, node))
 }

@@ -7,7 +7,6 @@ use network_engine::mysql::sql;
 use syncstorage_db_common::Fault;
 use tokenserver_db_common::RETIRED;
 
-use crate::query::{row, run};
 use crate::{lock, service};
 
 /// Which rows of a table are an account's. Two placeholders take the e-mail: one for the index, which leaves out spaces at
@@ -42,7 +41,7 @@ pub(crate) async fn retire(engine: &MysqlEngine, email: &str, now_ms: i64) -> Re
                     .bind::<Text, _>(email.clone())
                     .bind::<Text, _>(email)
                     .bind::<BigInt, _>(RETIRED);
-                Ok(run(statement, conn).await? > 0)
+                Ok(statement.run(conn).await? > 0)
             }
             .boxed()
         })
@@ -64,11 +63,11 @@ pub(crate) async fn raise_generation(engine: &MysqlEngine, email: &str, generati
                     service::ID
                 ));
                 let find = find.bind::<Text, _>(email.clone()).bind::<Text, _>(email);
-                let current: Option<(i64,)> = row(find, conn).await?;
+                let current: Option<(i64,)> = find.row(conn).await?;
                 let Some((uid,)) = current else { return Ok(false) };
                 let raise =
                     sql(RAISE).bind::<BigInt, _>(generation).bind::<BigInt, _>(uid).bind::<BigInt, _>(generation);
-                Ok(run(raise, conn).await? > 0)
+                Ok(raise.run(conn).await? > 0)
             }
             .boxed()
         })
@@ -77,6 +76,6 @@ pub(crate) async fn raise_generation(engine: &MysqlEngine, email: &str, generati
 
 /// See [`TokenDb::count_users`](tokenserver_db_common::TokenDb::count_users).
 pub(crate) async fn count(engine: &MysqlEngine) -> Result<u64, Fault> {
-    let found: Option<(i64,)> = engine.read(|conn| row(sql::<(BigInt,)>(counted(service::ID)), conn)).await?;
+    let found: Option<(i64,)> = engine.read(|conn| sql::<(BigInt,)>(counted(service::ID)).row(conn)).await?;
     Ok(found.map_or(0, |(count,)| count.unsigned_abs()))
 }

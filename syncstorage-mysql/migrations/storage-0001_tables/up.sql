@@ -1,5 +1,5 @@
--- The tables of every Sync 1.5 server on MySQL, as they are found at an existing deployment of syncstorage-rs. There, all of
--- this does nothing. Times are milliseconds since the epoch, sizes are bytes.
+-- The tables of every Sync 1.5 server on MySQL, as they are found at an existing deployment of syncstorage-rs. There,
+-- all of this does nothing. Times are milliseconds since the epoch, sizes are bytes.
 
 -- `ttl` is not a span but the time when the record expires. One that never does has `modified` + 2,100,000,000 s there.
 CREATE TABLE IF NOT EXISTS bso (

@@ -1,5 +1,6 @@
--- The tables that every tokenserver has, with exactly these columns in this order: other programs read them. At an existing
--- deployment, all of this does nothing. No foreign keys, so that a node can be removed before its users are moved.
+-- The tables that every tokenserver has, with exactly these columns in this order: other programs read them. At an
+-- existing deployment, all of this does nothing. No foreign keys, so that a node can be removed before its users
+-- are moved.
 
 CREATE TABLE IF NOT EXISTS services (
     id INT NOT NULL AUTO_INCREMENT,
