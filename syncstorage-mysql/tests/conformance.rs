@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use network_engine::{EngineOptions, MysqlEngine};
 use syncstorage_db_common::DbOptions;
+use syncstorage_db_common::testing::TestDb;
 use syncstorage_mysql::{COMPONENT, MIGRATIONS, MysqlDb};
 
 async fn open_at(url: &str, options: DbOptions) -> Arc<MysqlDb> {
@@ -14,13 +15,9 @@ async fn open_at(url: &str, options: DbOptions) -> Arc<MysqlDb> {
     Arc::new(MysqlDb::new(engine.unwrap(), options))
 }
 
-/// The databases are kept to the end of the process: some cases let go of all but the backend.
-async fn open(options: DbOptions) -> Arc<MysqlDb> {
-    static DATABASES: Mutex<Vec<testdb::Database>> = Mutex::new(Vec::new());
+async fn open(options: DbOptions) -> TestDb {
     let database = testdb::mysql();
-    let db = open_at(database.url(), options).await;
-    DATABASES.lock().unwrap().push(database);
-    db
+    TestDb::new(open_at(database.url(), options).await, database)
 }
 
 /// One database for all cases that bear that.

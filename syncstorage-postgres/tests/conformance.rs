@@ -11,10 +11,9 @@ use syncstorage_db_common::testing::TestDb;
 use syncstorage_postgres::PostgresDb;
 use testdb::Database;
 
-/// Some cases let go of their fixture and go on with the database, so that it stays until the server goes.
 async fn open(options: DbOptions) -> TestDb {
-    let database: &Database = Box::leak(Box::new(testdb::postgres()));
-    common::open_at(database, options).await.into()
+    let database = testdb::postgres();
+    TestDb::new(common::open_at(&database, options).await, database)
 }
 
 /// An engine for each case, as each has a runtime of its own.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::Result;
+use crate::backend::Backend;
 use crate::scenario::Scenario;
 use clap::{ArgGroup, Parser};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -8,8 +9,13 @@ use std::path::PathBuf;
 
 /// Loads a Firefox Sync server and reports what it did and what that cost.
 ///
+/// With `--backend postgres` or `mysql`, a database server is started for the run, and prepared statements on single rows
+/// of it, by as many connections and without a Sync server, are measured first. Each scenario is then compared with
+/// them: requests that read with a select by primary key, requests that write with an upsert that is on the disk.
+///
 /// Exits with 1 when any request was answered otherwise than with 2xx.
 #[derive(Debug, Parser)]
+#[command(after_long_help = COLUMNS)]
 #[command(group(ArgGroup::new("which").required(true).args(["spawn", "server"])))]
 pub(crate) struct Cli {
     /// Start this server binary, with a database of its own in a temporary folder, and stop it at the end
@@ -56,11 +62,16 @@ pub(crate) struct Cli {
     #[arg(long, default_value_t = 1)]
     pub(crate) first_uid: u64,
 
-    /// The spawned server's database, in place of SQLite in the temporary folder
-    #[arg(long, value_name = "URL", requires = "spawn")]
+    /// What the spawned server keeps its data in; see --data-parent and TMPDIR for where that is
+    #[arg(long, value_enum, default_value = "sqlite", requires = "spawn", conflicts_with_all = ["database_url", "server"])]
+    pub(crate) backend: Backend,
+
+    /// The spawned server's database, in place of one that is made for the run
+    #[arg(long, value_name = "URL", requires = "spawn", conflicts_with = "server")]
     pub(crate) database_url: Option<String>,
 
-    /// Where the temporary folder is made: pick a disk like the one that will be used
+    /// Where the temporary folder is made: pick a disk like the one that will be used. A database server's is always made
+    /// in $TMPDIR
     #[arg(long, value_name = "FOLDER", requires = "spawn")]
     pub(crate) data_parent: Option<PathBuf>,
 
@@ -76,10 +87,23 @@ pub(crate) struct Cli {
     #[arg(long, default_value_t = 2048, value_parser = clap::value_parser!(u32).range(200..20_000))]
     pub(crate) big_payload: u32,
 
+    /// How many records are before the later page of scenario `pages`
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(100..))]
+    pub(crate) depth: u32,
+
     /// Print JSON in place of a table
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// What the long help ends with.
+const COLUMNS: &str = "Columns of the report:
+  server µs   CPU time of the Sync server for each request
+  db µs       CPU time of the database server for each request, all its processes together
+  client µs   CPU time of the load generator for each request
+  rate ×      requests a second, by the bare statements a second (1: as many)
+  db ×        CPU time of the database server, by that of the bare statement (1: as much)
+  peak MB     the most memory of the Sync server; with a star, of all scenarios so far";
 
 impl Cli {
     /// The scenarios to run, `all` spelled out.
@@ -123,5 +147,16 @@ mod tests {
         assert_eq!(cli.scenarios(), Scenario::EACH);
         assert!(Cli::try_parse_from(["bench"]).is_err());
         assert!(Cli::try_parse_from(["bench", "--spawn", "x", "--server", "y"]).is_err());
+    }
+
+    #[test]
+    fn a_backend_is_for_a_server_that_is_spawned_and_that_has_no_other_database() {
+        let parse = |more: &[&str]| Cli::try_parse_from([&["bench"], more].concat()).map(|cli| cli.backend);
+        assert_eq!(parse(&["--spawn", "x"]).unwrap(), Backend::Sqlite);
+        assert_eq!(parse(&["--spawn", "x", "--backend", "mariadb"]).unwrap(), Backend::Mysql);
+        assert!(parse(&["--spawn", "x", "--database-url", "postgres://x"]).is_ok());
+        assert!(parse(&["--spawn", "x", "--backend", "postgres", "--database-url", "postgres://x"]).is_err());
+        assert!(parse(&["--server", "x", "--master-secret", "y"]).is_ok());
+        assert!(parse(&["--server", "x", "--master-secret", "y", "--backend", "postgres"]).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Records like those of Firefox: an id of 12 characters, and a payload that is encrypted JSON in a string.
 
+use std::cell::Cell;
 use std::io::Write as _;
 
 /// What stands around the encrypted bytes in a payload (without the escapes that JSON puts in).
@@ -27,24 +28,36 @@ impl Numbers {
     }
 }
 
-/// Payloads ready to be put into JSON.
+/// Payloads ready to be put into JSON. One is not like the next: a database may leave out a change that changes nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Payloads {
-    /// As long as the longest ciphertext asked for.
+    /// Longer than the longest ciphertext asked for.
     noise: String,
+    /// Where in the noise the next payload begins.
+    start: Cell<usize>,
 }
+
+/// How many payloads of a size differ.
+const VARIETY: usize = 1021;
 
 impl Payloads {
     pub(crate) fn up_to(size: usize) -> Payloads {
         const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let mut numbers = Numbers::new(1);
         let mut letter = || char::from(LETTERS[usize::try_from(numbers.below(64)).unwrap_or(0)]);
-        Payloads { noise: (0..size.max(64)).map(|_| letter()).collect() }
+        Payloads { noise: (0..size.max(64) + VARIETY).map(|_| letter()).collect(), start: Cell::new(0) }
+    }
+
+    /// Some noise of this size, other than the last.
+    pub(crate) fn noise(&self, size: usize) -> &str {
+        let start = self.start.get();
+        self.start.set((start + 1) % VARIETY);
+        &self.noise[start..start + size.min(self.noise.len() - VARIETY)]
     }
 
     /// Appends `"…"`, the payload as a JSON string.
     fn write(&self, size: usize, out: &mut Vec<u8>) {
-        let cipher = &self.noise[..size.saturating_sub(AROUND).min(self.noise.len())];
+        let cipher = self.noise(size.saturating_sub(AROUND));
         let (iv, hmac) = (&self.noise[..24], &self.noise[..64]);
         for part in [r#""{\"ciphertext\":\""#, cipher, r#"\",\"IV\":\""#, iv, r#"\",\"hmac\":\""#, hmac, r#"\"}""#] {
             out.extend_from_slice(part.as_bytes());
@@ -106,6 +119,17 @@ mod tests {
         payloads.write_body(300, &mut out);
         let body: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(body["payload"].as_str().unwrap().len(), 300);
+    }
+
+    #[test]
+    fn payloads_differ_from_one_to_the_next_and_keep_their_size() {
+        let payloads = Payloads::up_to(100);
+        let mut last = String::new();
+        for _ in 0..2 * VARIETY {
+            let noise = payloads.noise(100);
+            assert!(noise.len() == 100 && noise != last);
+            last = noise.to_owned();
+        }
     }
 
     #[test]

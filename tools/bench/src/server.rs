@@ -1,7 +1,10 @@
 //! A server that the benchmark starts itself.
 
 use crate::Result;
+use crate::backend::DatabaseServer;
 use crate::cli::Cli;
+use crate::pages;
+use crate::scenario::Scenario;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -26,7 +29,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Prepares one; nothing runs yet.
-    pub(crate) fn new(binary: &Path, secret: &str, cli: &Cli) -> Result<Server> {
+    pub(crate) fn new(binary: &Path, secret: &str, database: Option<&DatabaseServer>, cli: &Cli) -> Result<Server> {
         // Else a relative path would be looked up in the folder that the server runs in.
         let binary = fs::canonicalize(binary).map_err(|error| format!("{}: {error}", binary.display()))?;
         let mut builder = tempfile::Builder::new();
@@ -48,8 +51,18 @@ impl Server {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        let mut set = |name: &str, value: String| environment.push((format!("SYNC_SYNCSTORAGE__{name}"), value));
         if let Some(url) = &cli.database_url {
-            environment.push(("SYNC_SYNCSTORAGE__DATABASE_URL".to_owned(), url.clone()));
+            set("DATABASE_URL", url.clone());
+        }
+        if let Some(database) = database {
+            set("DATABASE_URL", database.sync.url().to_owned());
+            // One for each request that is under way.
+            set("DATABASE_POOL_MAX_SIZE", cli.connections.to_string());
+        }
+        if cli.scenarios().contains(&Scenario::Pages) {
+            // Only what one batch writes has one modified time.
+            set("LIMITS__MAX_TOTAL_RECORDS", pages::records(cli).max(10_000).to_string());
         }
         for setting in &cli.env {
             let (name, value) = setting.split_once('=').ok_or_else(|| format!("--env {setting} has no ="))?;

@@ -40,6 +40,15 @@ impl Tally {
     }
 }
 
+/// Requests that are sent again and again.
+#[derive(Clone, Debug)]
+pub(crate) enum Load {
+    /// Those of a scenario that has nothing to prepare.
+    Scenario(Scenario),
+    /// GET of a page that holds so many records.
+    Page { path: String, records: u64 },
+}
+
 /// A connection and the users it speaks for.
 pub(crate) struct Worker {
     target: Target,
@@ -87,12 +96,25 @@ impl Worker {
         self.tally
     }
 
+    /// Writes one record of each user.
+    pub(crate) async fn first_records(mut self) -> Tally {
+        for user in self.users.clone() {
+            self.path("/storage/forms/frm-00000000");
+            self.payloads.write_body(USUAL_PAYLOAD, &mut self.body);
+            self.request(&user, "PUT", 1).await;
+        }
+        self.tally
+    }
+
     /// Runs until then.
-    pub(crate) async fn run(mut self, scenario: Scenario, until: Instant) -> Tally {
+    pub(crate) async fn run(mut self, load: &Load, until: Instant) -> Tally {
         while Instant::now() < until {
             self.turn = (self.turn + 1) % self.users.len();
             let user = self.users[self.turn].clone();
-            self.step(scenario, &user).await;
+            match load {
+                Load::Scenario(scenario) => self.step(*scenario, &user).await,
+                Load::Page { path, records } => self.get(&user, path, *records).await,
+            }
         }
         self.tally
     }
@@ -114,11 +136,14 @@ impl Worker {
                 self.payloads.write_body(USUAL_PAYLOAD, &mut self.body);
                 self.request(user, "PUT", 1).await;
             }
+            Scenario::Post1 => self.post(user, "/storage/prefs", 1, USUAL_PAYLOAD..=USUAL_PAYLOAD).await,
             Scenario::Post10 => self.post(user, "/storage/history", 10, USUAL_PAYLOAD..=USUAL_PAYLOAD).await,
             Scenario::Post100 => self.post(user, "/storage/addons", 100, USUAL_PAYLOAD..=USUAL_PAYLOAD).await,
             Scenario::Batch1000 => self.batch(user).await,
             Scenario::Mix => self.mix(user).await,
-            Scenario::All | Scenario::Big => unreachable!("these are not run by workers"),
+            Scenario::All | Scenario::NewUsers | Scenario::Pages | Scenario::Big => {
+                unreachable!("these are not run in steps")
+            }
         }
     }
 
@@ -222,7 +247,7 @@ impl Worker {
 }
 
 /// The batch id in an answer, as it goes into a query.
-fn batch_id(body: &[u8]) -> Option<String> {
+pub(crate) fn batch_id(body: &[u8]) -> Option<String> {
     let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
     let id = answer.get("batch")?.as_str()?;
     let mut encoded = String::new();

@@ -26,7 +26,8 @@ fn secret(text: &str) -> SecretFingerprint {
 
 /// An empty database takes the first fingerprint, and knows it again.
 pub async fn the_first_secret_claims_the_database(backend: &Backend) {
-    let db = backend.own_fixture().await.db;
+    let fixture = backend.own_fixture().await;
+    let db = &fixture.db;
     assert_eq!(db.claim_secret(&secret("one"), &[]).await.unwrap(), SecretClaim::Claimed);
     assert_eq!(db.claim_secret(&secret("one"), &[]).await.unwrap(), SecretClaim::Same);
     assert_eq!(db.claim_secret(&secret("one"), &[secret("one")]).await.unwrap(), SecretClaim::Same);
@@ -34,7 +35,8 @@ pub async fn the_first_secret_claims_the_database(backend: &Backend) {
 
 /// A rotation names the old secret among the previous ones.
 pub async fn a_rotated_secret_takes_the_place_of_a_previous_one(backend: &Backend) {
-    let db = backend.own_fixture().await.db;
+    let fixture = backend.own_fixture().await;
+    let db = &fixture.db;
     // The previous ones of a first start are of no account.
     assert_eq!(db.claim_secret(&secret("one"), &[secret("zero")]).await.unwrap(), SecretClaim::Claimed);
     let previous = [secret("zero"), secret("one")];
@@ -45,7 +47,8 @@ pub async fn a_rotated_secret_takes_the_place_of_a_previous_one(backend: &Backen
 
 /// A server with the wrong secret does not take the database from the right one.
 pub async fn another_secret_is_refused_and_the_old_one_kept(backend: &Backend) {
-    let db = backend.own_fixture().await.db;
+    let fixture = backend.own_fixture().await;
+    let db = &fixture.db;
     assert_eq!(db.claim_secret(&secret("one"), &[]).await.unwrap(), SecretClaim::Claimed);
     assert_eq!(db.claim_secret(&secret("two"), &[secret("three")]).await.unwrap(), SecretClaim::Other);
     assert_eq!(db.claim_secret(&secret("ONE"), &[]).await.unwrap(), SecretClaim::Other);
