@@ -2,8 +2,23 @@
 
 # The database that `make e2e` and `make bench` run on.
 BACKEND ?= sqlite
+# Those that `make test` runs on. Servers are started for it, and installed where they are missing, if apt can do that.
+BACKENDS ?= sqlite,postgres,mysql
 # Further options for `make bench` and `make e2e`, such as ARGS="--scenario put".
 ARGS ?=
+
+# Starts database servers for a command. It is built with what the tests need, so that nothing is compiled twice.
+TESTDB = cargo build -q --workspace --all-features --bin testdb && $${CARGO_TARGET_DIR:-target}/debug/testdb run
+comma := ,
+ASKED = $(subst mariadb,mysql,$(subst $(comma), ,$(BACKENDS)))
+WITHOUT = $(filter-out $(ASKED),sqlite postgres mysql)
+# Where a backend is left out, so are its crates and all tests that need every kind of server.
+CRATES = --workspace --all-features $(if $(WITHOUT),--exclude syncserver --exclude network-engine --exclude testdb) \
+	$(foreach b,$(WITHOUT),--exclude syncstorage-$(b) --exclude tokenserver-$(b))
+# What runs on one backend after the other: the tests of the whole server. All crates' tests have done that on SQLite.
+EACH = $(if $(WITHOUT),$(ASKED),postgres mysql)
+WHOLE = $(if $(WITHOUT),-p syncserver --lib --test packaging,--workspace --all-features --test cluster) \
+	--test http --test process --test wire
 
 .PHONY: help run build test lint fmt e2e bench docs
 
@@ -16,8 +31,9 @@ run: ## Serve Sync on http://127.0.0.1:8000, with no configuration
 build: ## Build the server: target/release/syncserver
 	cargo build --release --bin syncserver
 
-test: ## Run all tests but the one with real Firefoxes
-	cargo test --workspace --all-features
+test: ## Run all tests but the one with real Firefoxes, on BACKENDS
+	$(TESTDB) $(BACKENDS) -- cargo test $(CRATES)
+	$(TESTDB) $(BACKENDS) -- sh -c 'for b in $(EACH); do TEST_BACKEND=$$b cargo test $(WHOLE) || exit 1; done'
 
 lint: ## What has to pass before anything lands, besides the tests
 	cargo fmt --all --check
@@ -28,11 +44,12 @@ fmt: ## Format the code
 	cargo fmt --all
 
 e2e: build ## Have two real Firefoxes sync through the server (needs firefox-esr and python3)
-	python3 tools/firefox-e2e/run.py --binary target/release/syncserver --backend $(BACKEND) $(ARGS)
+	$(TESTDB) --database sync $(BACKEND) -- \
+		python3 tools/firefox-e2e/run.py --binary target/release/syncserver --backend $(BACKEND) $(ARGS)
 
 bench: build ## Measure the server: whole, under load, and its inner parts
 	cargo bench -p syncserver --bench inner
-	cargo run --release -p bench -- --spawn target/release/syncserver $(ARGS)
+	cargo run --release -p bench -- --spawn target/release/syncserver --backend $(BACKEND) $(ARGS)
 
 docs: ## Build the book: docs/book (needs mdbook: cargo install mdbook)
 	mdbook build docs

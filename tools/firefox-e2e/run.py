@@ -13,15 +13,30 @@ from runner import Stop  # noqa: E402
 from scenario import Scenario  # noqa: E402
 from server import OtherServer, OurServer  # noqa: E402
 
-SCHEMES = {"sqlite": ("sqlite",), "postgres": ("postgres", "postgresql"), "mysql": ("mysql",)}
+SCHEMES = {"sqlite": ("sqlite",), "postgres": ("postgres", "postgresql"), "mysql": ("mysql", "mariadb")}
+# Where `testdb run` tells of the server that it has started.
+VARIABLES = {"postgres": "TEST_POSTGRES_URL", "mysql": "TEST_MYSQL_URL"}
+
+
+def backend_name(name):
+    return {"mariadb": "mysql", "postgresql": "postgres"}.get(name, name)
 
 
 def parser():
     p = argparse.ArgumentParser(description=__doc__)
     ours = p.add_argument_group("our server")
     ours.add_argument("--binary", metavar="FILE", help="the server to start, such as target/release/syncserver")
-    ours.add_argument("--backend", choices=sorted(SCHEMES), help="its database (sqlite, unless --database-url says otherwise)")
-    ours.add_argument("--database-url", metavar="URL", help="where that is; needed for all but sqlite")
+    ours.add_argument(
+        "--backend",
+        type=backend_name,
+        choices=sorted(SCHEMES),
+        help="its database (sqlite, unless --database-url says otherwise)",
+    )
+    ours.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="where that is; else, but for sqlite, what TEST_POSTGRES_URL or TEST_MYSQL_URL says",
+    )
     ours.add_argument(
         "--env", metavar="NAME=VALUE", action="append", default=[], help="another setting for it (may be repeated)"
     )
@@ -45,12 +60,14 @@ def our_server(p, args):
         p.error(f"there is no {args.binary}; build it first: cargo build --release -p syncserver")
     if not os.access(args.binary, os.X_OK):
         p.error(f"{args.binary} is not executable")
+    if not args.database_url and args.backend in VARIABLES:
+        args.database_url = os.environ.get(VARIABLES[args.backend])
     scheme = args.database_url.split(":")[0] if args.database_url else None
     backend = args.backend or next((b for b, known in SCHEMES.items() if scheme in known), "sqlite")
     if scheme and scheme not in SCHEMES[backend]:
         p.error(f"--database-url {scheme}:… is no {backend} database")
     if backend != "sqlite" and not scheme:
-        p.error(f"--backend {backend} needs a --database-url")
+        p.error(f"--backend {backend} needs a --database-url; `make e2e BACKEND={backend}` starts a server for it")
     for setting in args.env:
         if "=" not in setting:
             p.error(f"--env {setting} has no =")

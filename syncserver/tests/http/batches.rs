@@ -1,5 +1,7 @@
 //! Batches (section 6).
 
+use std::sync::Arc;
+
 use serde_json::json;
 use testclient::{Request, Response};
 
@@ -329,14 +331,13 @@ async fn open_batches_of_two_devices_do_not_mix() {
 
 #[tokio::test]
 async fn an_unfinished_batch_leaves_the_store_as_it_was_when_the_server_stops() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let environment = [("SYNC_DATA_DIR", folder.path().to_str().unwrap())];
-    let server = TestServer::start_with(&environment);
+    let store = Arc::default();
+    let server = TestServer::start_again_on(&store, &[]);
     let mut client = server.user(1).await;
     let time = client.put("/storage/x/a", r#"{"payload":"old"}"#).await.written();
     let id = open(&mut client, r#"[{"id":"a","payload":"new"},{"id":"b"}]"#).await;
     drop(server);
-    let server = TestServer::start_with(&environment);
+    let server = TestServer::start_again_on(&store, &[]);
     let mut client = server.user(1).await;
     let list = client.get("/storage/x?full").await;
     assert_eq!(

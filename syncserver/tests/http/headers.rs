@@ -1,11 +1,12 @@
 //! What stands at the head of every answer (sections 3.7, 3.8, 4 and 5).
 
-use diesel::connection::SimpleConnection;
-use diesel::{Connection as _, RunQueryDsl as _, SqliteConnection};
+use std::sync::Arc;
+
 use testclient::{Request, Response, Token};
 
 use crate::check::Check;
 use crate::server::{SECRET, TestServer, json};
+use crate::store::{Backend, Store};
 
 /// Every path of the storage API with the methods that it takes.
 const ROUTES: [(&str, &[&str]); 9] = [
@@ -181,16 +182,13 @@ async fn a_method_that_the_path_does_not_take_is_405() {
 
 #[tokio::test]
 async fn a_fault_is_logged_with_its_cause_and_never_shown_to_the_client() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let server = TestServer::start_with(&[("SYNC_DATA_DIR", folder.path().to_str().unwrap())]);
+    let store = Arc::<Store>::default();
+    let server = TestServer::start_again_on(&store, &[]);
     send(&server, &request("PUT", "/1.5/1/storage/x/a")).await.has(200);
-    let file = folder.path().join("sync.db");
-    let mut database = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
-    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%bso%'";
-    let tables: Vec<Table> = diesel::sql_query(tables).load(&mut database).unwrap();
+    let tables = store.tables("bso");
     assert!(!tables.is_empty());
-    for Table { name } in &tables {
-        database.batch_execute(&format!("ALTER TABLE {name} RENAME TO gone_{name}")).unwrap();
+    for name in &tables {
+        store.execute(&format!("ALTER TABLE {name} RENAME TO gone_{name}"));
     }
     for request in [
         request("GET", "/1.5/1/storage/x/a"),
@@ -202,20 +200,19 @@ async fn a_fault_is_logged_with_its_cause_and_never_shown_to_the_client() {
         answer.timestamp();
         assert!(!format!("{answer:?}").contains("bso"), "{answer:?}");
         let line = server.last_refusal();
-        assert!(line.starts_with("ERRO request failed") && line.contains("no such table"), "{line}");
+        let words = match Backend::of_tests() {
+            Backend::Sqlite => "no such table",
+            Backend::Postgres => "does not exist",
+            Backend::Mysql => "doesn't exist",
+        };
+        assert!(line.starts_with("ERRO request failed") && line.contains(words), "{line}");
     }
-    for Table { name } in &tables {
-        database.batch_execute(&format!("ALTER TABLE gone_{name} RENAME TO {name}")).unwrap();
+    for name in &tables {
+        store.execute(&format!("ALTER TABLE gone_{name} RENAME TO {name}"));
     }
     // No write was half applied.
     send(&server, &request("GET", "/1.5/1/storage/x/a")).await.has(200);
     assert_eq!(send(&server, &request("GET", "/1.5/1/storage/x")).await.ids(), ["a"]);
-}
-
-#[derive(diesel::QueryableByName)]
-struct Table {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    name: String,
 }
 
 #[tokio::test]

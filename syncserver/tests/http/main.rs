@@ -32,6 +32,7 @@ mod records;
 mod server;
 mod sign_in;
 mod smoke;
+mod store;
 mod tokenserver;
 mod tokenserver_answers;
 mod tokenserver_errors;

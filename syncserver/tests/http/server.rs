@@ -10,8 +10,9 @@ use syncserver::settings::Settings;
 use syncserver::{server, settings};
 use syncstorage_db_common::testing::ManualClock;
 use syncstorage_db_common::{Clock, Db};
-use tempfile::TempDir;
 use testclient::{Connection, Request, Response, Token};
+
+use crate::store::Store;
 
 /// The master secret of every test server.
 pub(crate) const SECRET: &str = "a master secret for tests";
@@ -25,7 +26,8 @@ pub(crate) struct TestServer {
     log: Log,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
-    _folder: TempDir,
+    // Behind the server: it goes when nobody uses it any more.
+    _store: Arc<Store>,
 }
 
 impl TestServer {
@@ -36,37 +38,40 @@ impl TestServer {
 
     /// With these variables of the environment.
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
-        Self::start_at(Clock::system(), environment)
+        Self::start_on(Arc::default(), Clock::system(), environment)
+    }
+
+    /// With these variables of the environment, on a store that is there already.
+    pub(crate) fn start_again_on(store: &Arc<Store>, environment: &[(&str, &str)]) -> Self {
+        Self::start_on(Arc::clone(store), Clock::system(), environment)
     }
 
     /// With a clock that the test moves. It begins at the true time, so that tokens are good.
     pub(crate) fn start_with_clock(environment: &[(&str, &str)]) -> (Self, ManualClock) {
         let clock = ManualClock::new(Clock::system().now().as_ms());
-        (Self::start_at(clock.clock(), environment), clock)
+        (Self::start_on(Arc::default(), clock.clock(), environment), clock)
     }
 
-    fn start_at(clock: Clock, environment: &[(&str, &str)]) -> Self {
-        let folder = TempDir::new().unwrap();
-        let data_dir = folder.path().to_str().unwrap();
+    fn start_on(store: Arc<Store>, clock: Clock, environment: &[(&str, &str)]) -> Self {
         let mut variables = vec![
             ("SYNC_HOST", "127.0.0.1"),
             ("SYNC_PORT", "0"),
             ("SYNC_WORKERS", "2"),
             ("SYNC_MASTER_SECRET", SECRET),
-            ("SYNC_DATA_DIR", data_dir),
             ("SYNC_PURGE_INTERVAL", "0"),
             ("SYNC_LOG_LEVEL", "debug"),
             // Nobody there: a test that needs an accounts server names one.
             ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", "http://127.0.0.1:9"),
         ];
+        variables.extend(store.variables());
         variables.retain(|(name, _)| !environment.iter().any(|(given, _)| given == name));
         variables.extend(environment);
         let settings = settings::load(None, variables).unwrap();
-        Self::run(settings, clock, folder)
+        Self::run(settings, clock, store)
     }
 
-    /// With these settings, and a folder that goes with the server.
-    pub(crate) fn run(settings: Settings, clock: Clock, folder: TempDir) -> Self {
+    /// With these settings, which name the store.
+    pub(crate) fn run(settings: Settings, clock: Clock, store: Arc<Store>) -> Self {
         let log = Log::default();
         let (started, address) = mpsc::channel();
         let root = slog::Logger::root(log.clone().fuse(), slog::o!());
@@ -78,7 +83,7 @@ impl TestServer {
             });
         });
         let (addr, handle, storage) = address.recv().expect("the server did not start; its thread says why");
-        Self { addr, storage: Some(storage), log, handle, thread: Some(thread), _folder: folder }
+        Self { addr, storage: Some(storage), log, handle, thread: Some(thread), _store: store }
     }
 
     /// A connection to it.

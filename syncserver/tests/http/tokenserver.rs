@@ -1,20 +1,15 @@
 //! A tokenserver for a test, with an accounts server of its own, and the devices that sign in to it.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use diesel::connection::SimpleConnection;
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::{Connection as _, SqliteConnection};
 use serde_json::{Value, json};
-use sqlite_engine::sql;
-use tempfile::TempDir;
 use testclient::{Jwt, Key, MockFxa, Request, Response, Token};
 
 use crate::server::{Client, TestServer};
+use crate::store::Store;
 
 /// The key under which accounts are hashed, in tests.
 pub(crate) const METRICS_SECRET: &str = "a metrics secret for tests";
@@ -30,7 +25,8 @@ pub(crate) struct Tokenserver {
     pub(crate) server: TestServer,
     /// The accounts server.
     pub(crate) fxa: Arc<MockFxa>,
-    folder: Arc<TempDir>,
+    /// Where the server keeps its data.
+    pub(crate) store: Arc<Store>,
 }
 
 impl Tokenserver {
@@ -41,26 +37,25 @@ impl Tokenserver {
 
     /// With these variables of the environment.
     pub(crate) fn start_with(environment: &[(&str, &str)]) -> Self {
-        Self::start_on(Arc::new(TempDir::new().unwrap()), Arc::new(MockFxa::start()), environment)
+        Self::start_on(Arc::default(), Arc::new(MockFxa::start()), environment)
     }
 
     /// Stopped, and started again on the same database with other settings.
     pub(crate) fn restart_with(self, environment: &[(&str, &str)]) -> Self {
-        let Self { server, fxa, folder } = self;
+        let Self { server, fxa, store } = self;
         drop(server);
-        Self::start_on(folder, fxa, environment)
+        Self::start_on(store, fxa, environment)
     }
 
-    fn start_on(folder: Arc<TempDir>, fxa: Arc<MockFxa>, environment: &[(&str, &str)]) -> Self {
+    fn start_on(store: Arc<Store>, fxa: Arc<MockFxa>, environment: &[(&str, &str)]) -> Self {
         let url = fxa.url();
         let mut variables = vec![
-            ("SYNC_DATA_DIR", folder.path().to_str().unwrap()),
             ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", url.as_str()),
             ("SYNC_TOKENSERVER__FXA_METRICS_HASH_SECRET", METRICS_SECRET),
         ];
         variables.retain(|(name, _)| !environment.iter().any(|(given, _)| given == name));
         variables.extend(environment);
-        Self { server: TestServer::start_with(&variables), fxa, folder }
+        Self { server: TestServer::start_again_on(&store, &variables), fxa, store }
     }
 
     /// Sends one request on a connection of its own.
@@ -109,57 +104,50 @@ impl Tokenserver {
         panic!("the server has not asked for the keys");
     }
 
-    /// Where the server keeps its data.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.folder.path().join("sync.db")
-    }
-
-    /// A connection of another program to the server's database.
-    pub(crate) fn open_database(&self) -> SqliteConnection {
-        open(&self.database())
-    }
-
     /// Runs statements in the server's database, as an operator might.
     pub(crate) fn sql(&self, statements: &str) {
-        self.open_database().batch_execute(statements).unwrap();
+        self.store.execute(statements);
     }
 
     /// Adds a node with so many places, none of them taken; its id.
     pub(crate) fn add_node(&self, url: &str, capacity: i64) -> i64 {
-        let insert = "INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
-            SELECT id, ?, ?, 0, ?, 0, 0 FROM services WHERE service = 'sync-1.5' RETURNING id";
-        let insert = sql::<(BigInt,)>(insert).bind(url).bind(capacity).bind(capacity);
-        insert.row::<(i64,)>(&mut self.open_database()).unwrap().unwrap().0
+        self.sql(&format!(
+            "INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
+            SELECT id, '{url}', {capacity}, 0, {capacity}, 0, 0 FROM services WHERE service = 'sync-1.5'"
+        ));
+        number(&self.store.select(&["id"], &format!("nodes WHERE node = '{url}'"))[0][0])
     }
 
     /// The nodes, oldest first.
     pub(crate) fn nodes(&self) -> Vec<Node> {
-        let select = "SELECT available, current_load FROM nodes ORDER BY id";
-        let found = sql::<(BigInt, BigInt)>(select).rows::<(i64, i64)>(&mut self.open_database()).unwrap();
-        found.into_iter().map(|(available, current_load)| Node { available, current_load }).collect()
+        let found = self.store.select(&["available", "current_load"], "nodes ORDER BY id");
+        found.iter().map(|row| Node { available: number(&row[0]), current_load: number(&row[1]) }).collect()
     }
 
     /// The rows of an account, oldest first.
     pub(crate) fn rows(&self, fxa_uid: &str) -> Vec<Row> {
-        type Columns = (BigInt, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
-        type Found = (i64, i64, String, i64, Option<i64>, i64, Option<i64>);
-        let select = "SELECT uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at
-            FROM users WHERE email = ? ORDER BY uid";
-        let email = format!("{fxa_uid}@api.accounts.firefox.com");
-        let found = sql::<Columns>(select).bind(email.as_str()).rows::<Found>(&mut self.open_database()).unwrap();
+        const COLUMNS: [&str; 7] =
+            ["uid", "generation", "client_state", "created_at", "replaced_at", "nodeid", "keys_changed_at"];
+        let from = format!("users WHERE email = '{fxa_uid}@api.accounts.firefox.com' ORDER BY uid");
+        let found = self.store.select(&COLUMNS, &from);
         found
-            .into_iter()
-            .map(|(uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at)| Row {
-                uid,
-                generation,
-                client_state,
-                created_at,
-                replaced_at,
-                nodeid,
-                keys_changed_at,
+            .iter()
+            .map(|row| Row {
+                uid: number(&row[0]),
+                generation: number(&row[1]),
+                client_state: row[2].clone().unwrap(),
+                created_at: number(&row[3]),
+                replaced_at: row[4].as_ref().map(|text| text.parse().unwrap()),
+                nodeid: number(&row[5]),
+                keys_changed_at: row[6].as_ref().map(|text| text.parse().unwrap()),
             })
             .collect()
     }
+}
+
+/// A number that is never NULL.
+fn number(text: &Option<String>) -> i64 {
+    text.as_ref().unwrap().parse().unwrap()
 }
 
 /// A row of `users`.
@@ -179,12 +167,6 @@ pub(crate) struct Row {
 pub(crate) struct Node {
     pub(crate) available: i64,
     pub(crate) current_load: i64,
-}
-
-fn open(path: &Path) -> SqliteConnection {
-    let mut conn = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-    conn.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
-    conn
 }
 
 /// The storage token of an answer.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use testclient::{Request, open_token_id};
 
 use crate::server::{Client, SECRET};
+use crate::store::Backend;
 use crate::tokenserver::{
     ALICE, BOB, Device, METRICS_SECRET, Tokenserver, assert_common_headers, assert_error, storage_token,
 };
@@ -36,7 +37,7 @@ async fn an_answer_has_these_members_and_no_others() {
     assert_eq!(answer["duration"], 3600);
     assert_eq!(answer["hashalg"], "sha256");
     assert_eq!(answer["hashed_fxa_uid"], hashed(ALICE));
-    assert_eq!(answer["node_type"], "sqlite");
+    assert_eq!(answer["node_type"], Backend::of_tests().node_type());
     let salt = contents(&answer)["salt"].as_str().unwrap().to_owned();
     assert_eq!(answer["key"], testclient::hawk_key(SECRET, &salt, answer["id"].as_str().unwrap()));
 }

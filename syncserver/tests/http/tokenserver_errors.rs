@@ -7,6 +7,7 @@ use diesel::connection::SimpleConnection;
 use serde_json::json;
 use testclient::{Jwt, Key, Reply, Request, Response};
 
+use crate::store::is_elsewhere;
 use crate::tokenserver::{ALICE, Device, Tokenserver, assert_common_headers, assert_error};
 
 fn good() -> Request {
@@ -163,9 +164,12 @@ async fn another_application_or_version_is_not_found() {
 
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_unavailable_and_a_client_comes_back() {
+    if is_elsewhere("tokenserver_errors::a_database_that_does_not_answer_is_unavailable_and_a_client_comes_back") {
+        return;
+    }
     let tokens = Tokenserver::start();
     tokens.let_in(&Device::of(ALICE)).await;
-    let mut other_program = tokens.open_database();
+    let mut other_program = tokens.store.open_file();
     other_program.batch_execute("BEGIN IMMEDIATE").unwrap();
     let waits = Device::of("a new user");
     let answer = tokens.sign_in(&waits).await;

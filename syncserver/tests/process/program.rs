@@ -21,12 +21,29 @@ pub(crate) const SECRET: &str = "a master secret for tests";
 /// How long anything may take that should be done at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A folder for data, that goes with the test.
-pub(crate) struct Folder(TempDir);
+/// A folder for data, that goes with the test; and, where a test wants it, a database on a server.
+pub(crate) struct Folder(TempDir, Option<testdb::Database>);
 
 impl Folder {
+    /// With SQLite in it.
     pub(crate) fn new() -> Self {
-        Self(TempDir::new().unwrap())
+        Self(TempDir::new().unwrap(), None)
+    }
+
+    /// With the database that `TEST_BACKEND` names: `sqlite` (the default), `postgres` or `mysql`.
+    pub(crate) fn on_backend() -> Self {
+        let database = match std::env::var("TEST_BACKEND").as_deref() {
+            Err(_) | Ok("" | "sqlite") => None,
+            Ok("postgres") => Some(testdb::postgres()),
+            Ok("mysql") => Some(testdb::mysql()),
+            Ok(other) => panic!("TEST_BACKEND is {other:?}; it may be sqlite, postgres or mysql"),
+        };
+        Self(TempDir::new().unwrap(), database)
+    }
+
+    /// Whether the data is in a file of SQLite.
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.1.is_none()
     }
 
     /// The data folder. The server makes it.
@@ -71,6 +88,9 @@ impl Folder {
             .env("SYNC_PURGE_INTERVAL", "0")
             // Nobody there: a test that needs an accounts server names one.
             .env("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", "http://127.0.0.1:9");
+        if let Some(database) = &self.1 {
+            command.env("SYNC_SYNCSTORAGE__DATABASE_URL", database.url());
+        }
         for (name, value) in environment {
             command.env(name, value);
         }

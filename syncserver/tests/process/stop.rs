@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn it_stops_at_once_when_there_is_nothing_to_do() {
     for signal in [Signal::TERM, Signal::INT] {
-        let folder = Folder::new();
+        let folder = Folder::on_backend();
         let mut server = folder.start();
         server.user(1).await.keep("a", "b").await;
         kill_process(server.pid(), signal).unwrap();
@@ -32,7 +32,7 @@ async fn it_stops_at_once_when_there_is_nothing_to_do() {
 fn told_to_stop_while_it_starts_it_stops_well() {
     // At all moments from the first one on; nobody knows how long a start takes here.
     for milliseconds in (0..40).step_by(4) {
-        let folder = Folder::new();
+        let folder = Folder::on_backend();
         let mut child = folder.command(&[]).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(milliseconds));
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
@@ -46,7 +46,7 @@ fn told_to_stop_while_it_starts_it_stops_well() {
 
 #[tokio::test]
 async fn told_twice_it_waits_for_nobody() {
-    let folder = Folder::new();
+    let folder = Folder::on_backend();
     let mut server = folder.start();
     let mut client = server.user(1).await;
     let request = Request::put(client.token.path("/storage/kept/never"), record("never sent")).auth(&client.token);
@@ -62,7 +62,7 @@ async fn told_twice_it_waits_for_nobody() {
 
 #[tokio::test]
 async fn clients_that_keep_their_connection_open_do_not_hold_it_up() {
-    let folder = Folder::new();
+    let folder = Folder::on_backend();
     let mut server = folder.start();
     let mut idle = Vec::new();
     for uid in 1..=5 {
@@ -83,7 +83,7 @@ async fn clients_that_keep_their_connection_open_do_not_hold_it_up() {
 async fn an_accounts_server_that_hangs_does_not_hold_it_up() {
     let fxa = MockFxa::start();
     fxa.set_jwks(Reply::status(200, "{}").after(Duration::from_secs(60)));
-    let folder = Folder::new();
+    let folder = Folder::on_backend();
     let mut server = folder.start_with(&[
         ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &fxa.url()),
         ("SYNC_TOKENSERVER__FXA_OAUTH_REQUEST_TIMEOUT", "30"),
@@ -99,7 +99,7 @@ async fn an_accounts_server_that_hangs_does_not_hold_it_up() {
 
 #[tokio::test]
 async fn a_slow_upload_is_finished_first() {
-    let folder = Folder::new();
+    let folder = Folder::on_backend();
     let mut server = folder.start();
     let mut client = server.user(1).await;
     let payload = "slow ".repeat(20_000);
@@ -124,7 +124,7 @@ async fn a_slow_upload_is_finished_first() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_under_load_it_has_every_acknowledged_write() {
-    let folder = Folder::new();
+    let folder = Folder::on_backend();
     let mut journals = Vec::new();
     for round in 0..2 {
         let mut server = folder.start();

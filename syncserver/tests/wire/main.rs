@@ -10,6 +10,9 @@
 #[path = "../http/server.rs"]
 #[expect(dead_code, reason = "the other tests use more of it")]
 mod server;
+#[path = "../http/store.rs"]
+#[expect(dead_code, reason = "the other tests use more of it")]
+mod store;
 mod text;
 mod wire_db;
 
@@ -18,23 +21,23 @@ use std::sync::Arc;
 use syncserver::settings;
 use syncstorage_db_common::DbOptions;
 use syncstorage_db_common::testing::TestDb;
-use tempfile::TempDir;
 
 use crate::server::{SECRET, TestServer};
+use crate::store::Store;
 use crate::wire_db::WireDb;
 
 /// A server with an empty database and these options. Its limits of a single request are beyond what any case sends.
 async fn open(options: DbOptions) -> TestDb {
-    let folder = TempDir::new().unwrap();
-    let variables = [
+    let store = Arc::new(Store::default());
+    let mut variables = vec![
         ("SYNC_HOST", "127.0.0.1"),
         ("SYNC_PORT", "0"),
         ("SYNC_WORKERS", "1"),
         ("SYNC_MASTER_SECRET", SECRET),
-        ("SYNC_DATA_DIR", folder.path().to_str().unwrap()),
         ("SYNC_PURGE_INTERVAL", "0"),
         ("SYNC_TOKENSERVER__ENABLED", "false"),
     ];
+    variables.extend(store.variables());
     let mut settings = settings::load(None, variables).unwrap();
     let limits = &mut settings.syncstorage.limits;
     limits.max_post_records = 1 << 20;
@@ -44,7 +47,7 @@ async fn open(options: DbOptions) -> TestDb {
     limits.max_total_records = options.batch.records;
     limits.max_total_bytes = options.batch.bytes;
     settings.syncstorage.quota = options.quota;
-    let server = TestServer::run(settings, options.clock.clone(), folder);
+    let server = TestServer::run(settings, options.clock.clone(), store);
     TestDb::new(Arc::new(WireDb::new(&server, options.quota)), server)
 }
 

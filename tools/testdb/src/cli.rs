@@ -14,6 +14,7 @@ use testdb::{Engine, UnknownEngine};
 #[command(after_help = "Examples:
   testdb run postgres,mysql -- cargo test -p syncstorage-postgres -p syncstorage-mysql
   testdb run postgres -- sh -c 'psql \"$TEST_POSTGRES_URL\"'
+  testdb run --database sync mysql -- sh -c 'SYNC_SYNCSTORAGE__DATABASE_URL=$TEST_MYSQL_URL syncserver'
   testdb start mysql --port 3307")]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -32,14 +33,21 @@ pub(crate) enum Command {
         /// Have commits on the disk before they are answered, as in earnest; for benchmarks
         #[arg(long)]
         durable: bool,
+        /// Make an empty database of this name on each server that is started, and name it in the URLs, in place of the
+        /// one that every server has
+        #[arg(long, value_name = "NAME", value_parser = plain_name)]
+        database: Option<String>,
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Start one server, print its URL, and keep it until Ctrl-C
+    /// Start one server with an empty database, print its URL, and keep it until Ctrl-C
     Start {
         /// The backend: postgres, mysql (or mariadb)
         backend: Engine,
+        /// The name of the database
+        #[arg(long, value_name = "NAME", value_parser = plain_name, default_value = "sync")]
+        database: String,
         /// The port on 127.0.0.1, in place of one that is free
         #[arg(long)]
         port: Option<u16>,
@@ -71,6 +79,13 @@ impl FromStr for Backends {
         }
         Ok(Self(engines))
     }
+}
+
+/// A name that needs no quotes on any server.
+fn plain_name(name: &str) -> Result<String, &'static str> {
+    let is_plain = name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|letter| matches!(letter, 'a'..='z' | '0'..='9' | '_'));
+    if is_plain { Ok(name.to_owned()) } else { Err("a name is of the letters a to z, digits and _") }
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl Drop for Database {
 }
 
 /// A URL with another database.
-fn with_database(url: &str, name: &str) -> String {
+pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (before, query) = url.split_once('?').map_or((url, None), |(before, query)| (before, Some(query)));
     let authority = before.find("://").map_or(0, |at| at + 3);
     let end = before[authority..].find('/').map_or(before.len(), |at| authority + at);

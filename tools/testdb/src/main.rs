@@ -14,7 +14,8 @@ use testdb::{Engine, Options, Server};
 use tokio::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Failure = Box<dyn Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Failure>;
 
 /// How long a command that was asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -23,16 +24,16 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return failure(&error.into()),
+        Err(error) => return failure(error.into()),
     };
     let done = runtime.block_on(async {
         let mut signals = Signals::new()?;
         match cli.command {
-            Command::Run { backends, durable, command } => {
-                run(&mut signals, &backends.0, Options::default().durable(durable), command).await
+            Command::Run { backends, durable, database, command } => {
+                run(&mut signals, &backends.0, Options::default().durable(durable), database.as_deref(), command).await
             }
-            Command::Start { backend, port, durable } => {
-                start(&mut signals, backend, Options::default().durable(durable).port(port)).await
+            Command::Start { backend, database, port, durable } => {
+                start(&mut signals, backend, Options::default().durable(durable).port(port), &database).await
             }
             Command::Install { backends } => {
                 for engine in backends.0 {
@@ -44,10 +45,11 @@ fn main() -> ExitCode {
     });
     // A server that is still being started when a signal comes is not waited for; its watcher removes it.
     runtime.shutdown_background();
-    done.unwrap_or_else(|error| failure(&error))
+    done.unwrap_or_else(failure)
 }
 
-fn failure(error: &Box<dyn Error + Send + Sync>) -> ExitCode {
+#[expect(clippy::needless_pass_by_value, reason = "the end of the error")]
+fn failure(error: Failure) -> ExitCode {
     eprintln!("testdb: {error}");
     ExitCode::FAILURE
 }
@@ -101,7 +103,13 @@ async fn servers(signals: &mut Signals, engines: &[Engine], options: &Options) -
     }
 }
 
-async fn run(signals: &mut Signals, engines: &[Engine], options: Options, command: Vec<OsString>) -> Result<ExitCode> {
+async fn run(
+    signals: &mut Signals,
+    engines: &[Engine],
+    options: Options,
+    database: Option<&str>,
+    command: Vec<OsString>,
+) -> Result<ExitCode> {
     // Whoever has a server already, such as a MySQL that is not ours to start, names it in the environment.
     let given = |engine: &Engine| std::env::var_os(engine.variable()).is_some_and(|url| !url.is_empty());
     let engines: Vec<Engine> = engines.iter().copied().filter(|engine| !given(engine)).collect();
@@ -116,7 +124,11 @@ async fn run(signals: &mut Signals, engines: &[Engine], options: Options, comman
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).kill_on_drop(true);
     for server in &servers {
-        command.env(server.engine().variable(), server.url());
+        let url = match database {
+            Some(name) => server.create_database(name)?,
+            None => server.url(),
+        };
+        command.env(server.engine().variable(), url);
     }
     let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
     let status = tokio::select! {
@@ -148,10 +160,13 @@ fn code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(number).unwrap_or(1))
 }
 
-async fn start(signals: &mut Signals, engine: Engine, options: Options) -> Result<ExitCode> {
+async fn start(signals: &mut Signals, engine: Engine, options: Options, database: &str) -> Result<ExitCode> {
+    if testdb::install(engine)? {
+        eprintln!("testdb: installed {engine}");
+    }
     let Some(servers) = servers(signals, &[engine], &options).await? else { return Ok(ExitCode::FAILURE) };
     for server in &servers {
-        println!("{}", server.url());
+        println!("{}", server.create_database(database)?);
     }
     eprintln!("testdb: {engine} runs; Ctrl-C stops it and removes its data");
     signals.next().await;

@@ -80,8 +80,6 @@ fn versions(parent: &Path, prefix: &str, below: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
     use super::*;
     use tempfile::TempDir;
 

@@ -5,7 +5,7 @@
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -57,6 +57,15 @@ fn a_command_is_given_the_urls_and_its_exit_status_is_passed_on() {
 }
 
 #[test]
+fn a_command_can_be_given_a_database_of_a_name() {
+    let output = run(&["run", "--database", "sync", "postgres", "--", "sh", "-c", "echo $TEST_POSTGRES_URL"]);
+    let url = String::from_utf8(output.stdout).unwrap();
+    assert!(url.starts_with("postgres://tester:") && url.ends_with("/sync\n"), "{url}");
+    let output = run(&["run", "--database", "x;y", "postgres", "--", "true"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn sqlite_starts_nothing() {
     let output = run(&["run", "sqlite", "--", "sh", "-c", "echo \"<$TEST_POSTGRES_URL$TEST_MYSQL_URL>\""]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "<>\n");
@@ -71,16 +80,18 @@ fn a_server_that_the_environment_names_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_missing_server_is_named_with_what_to_do() {
+fn a_backend_that_nobody_knows_is_refused_with_those_that_are_known() {
     let output = run(&["run", "oracle", "--", "true"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("it knows postgres and mysql"));
 }
 
-/// Starts both kinds, with a command that says that they run and waits; the processes of the servers.
-fn waiting(parent: &Path) -> (Child, Vec<Pid>) {
-    let mut command = testdb(parent, &["run", "postgres,mysql", "--", "sh", "-c", "echo ready; exec sleep 600"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+/// Starts both kinds, with a command that says that they run and waits until its input ends, at the latest with the
+/// test; the program, that input, and the processes of the servers.
+fn waiting(parent: &Path) -> (Child, ChildStdin, Vec<Pid>) {
+    let mut command = testdb(parent, &["run", "postgres,mysql", "--", "sh", "-c", "echo ready; exec cat"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
@@ -91,14 +102,14 @@ fn waiting(parent: &Path) -> (Child, Vec<Pid>) {
     let pids: Vec<Pid> = files.map(|file| pid_in(&file)).collect();
     assert_eq!(pids.len(), 2);
     assert!(pids.iter().all(|pid| test_kill_process(*pid).is_ok()), "they do not run");
-    (child, pids)
+    (child, input, pids)
 }
 
 #[test]
 fn a_signal_ends_the_command_and_the_servers() {
     for signal in [Signal::INT, Signal::TERM] {
         let parent = TempDir::new().unwrap();
-        let (mut child, pids) = waiting(parent.path());
+        let (mut child, _input, pids) = waiting(parent.path());
         kill_process(Pid::from_child(&child), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(128 + signal.as_raw()));
         assert!(pids.iter().all(|pid| test_kill_process(*pid).is_err()), "a server still runs");
@@ -109,7 +120,7 @@ fn a_signal_ends_the_command_and_the_servers() {
 #[test]
 fn servers_do_not_outlive_a_program_that_is_killed() {
     let parent = TempDir::new().unwrap();
-    let (mut child, pids) = waiting(parent.path());
+    let (mut child, _input, pids) = waiting(parent.path());
     child.kill().unwrap();
     child.wait().unwrap();
     until("a server still runs", || pids.iter().all(|pid| test_kill_process(*pid).is_err()));
@@ -122,7 +133,7 @@ fn a_server_for_people_prints_its_url_and_stops_when_told_to() {
     let mut child = testdb(parent.path(), &["start", "mariadb"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("mysql://"), "{line}");
+    assert!(line.starts_with("mysql://") && line.ends_with("/sync\n"), "{line}");
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(folders(parent.path()), Vec::<PathBuf>::new());

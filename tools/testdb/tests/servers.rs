@@ -71,7 +71,6 @@ fn the_defaults_are_those_of_the_database_server() {
         let server = Server::start(Engine::Mysql, Options::default().durable(durable));
         let database = server.database();
         assert_eq!(one(&database, "SELECT @@tx_isolation"), "REPEATABLE-READ");
-        assert_eq!(one(&database, "SELECT @@character_set_database"), "utf8mb4");
         assert_eq!(one(&database, "SELECT @@innodb_flush_log_at_trx_commit"), if durable { "1" } else { "2" });
         assert!(one(&database, "SELECT @@max_connections").parse::<u32>().unwrap() >= 300);
     }
