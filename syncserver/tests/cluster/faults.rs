@@ -120,9 +120,9 @@ fn start(engine: Engine) -> (Folder, testdb::Server, Server) {
 /// What is done to the database, which comes back with it.
 fn interrupted(mut database: testdb::Server, killed: bool) -> testdb::Server {
     if killed {
-        database.kill()
+        database.kill();
     } else {
-        database.stop()
+        database.stop();
     }
     std::thread::sleep(Duration::from_millis(500));
     database.start_again();

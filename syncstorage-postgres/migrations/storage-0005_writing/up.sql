@@ -79,14 +79,15 @@ CREATE OR REPLACE FUNCTION syncserver_put_bso(
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_last timestamptz;
-    v_old record;
-    v_resource timestamptz;
+    v_modified timestamptz;
+    v_sortindex integer;
+    v_expiry timestamptz;
+    v_size bigint;
     v_moves boolean := p_payload IS NOT NULL OR p_sortindex IS NOT NULL OR p_reset;
     v_is_live boolean := p_ttl IS NULL OR p_ttl > 0;
     v_growth bigint;
     v_count bigint;
     v_bytes bigint;
-    v_expiry timestamptz;
 BEGIN
     PERFORM pg_advisory_xact_lock(p_user # 6003408211923361792);
     collection := p_collection;
@@ -94,14 +95,17 @@ BEGIN
         SELECT collection_id INTO collection FROM collections WHERE name = p_name;
     END IF;
     SELECT max(modified) INTO v_last FROM user_collections WHERE user_id = p_user;
-    SELECT modified, sortindex, expiry, octet_length(payload) AS size INTO v_old
-        FROM bsos WHERE user_id = p_user AND collection_id = collection AND bso_id = p_id AND expiry > p_now;
+    -- A whole record without a condition is written over whatever is there.
+    IF p_payload IS NULL OR p_quota IS NOT NULL OR p_unmodified_since < 'infinity' OR p_modified_since > '-infinity' THEN
+        SELECT modified, sortindex, expiry, octet_length(payload) INTO v_modified, v_sortindex, v_expiry, v_size
+            FROM bsos WHERE user_id = p_user AND collection_id = collection AND bso_id = p_id AND expiry > p_now;
+    END IF;
 
-    v_resource := coalesce(v_old.modified, 'epoch');
-    IF v_resource > p_unmodified_since THEN
-        outcome := 1; stamp := v_resource; RETURN;
-    ELSIF v_resource <= p_modified_since THEN
-        outcome := 2; stamp := v_resource; RETURN;
+    stamp := coalesce(v_modified, 'epoch');
+    IF stamp > p_unmodified_since THEN
+        outcome := 1; RETURN;
+    ELSIF stamp <= p_modified_since THEN
+        outcome := 2; RETURN;
     END IF;
     stamp := syncserver_write_time(v_last, p_now, p_tick);
     IF stamp IS NULL THEN
@@ -114,47 +118,60 @@ BEGIN
             count(*) FILTER (WHERE collection_id = collection)
             INTO used, v_bytes, v_count
             FROM bsos WHERE user_id = p_user AND expiry > p_now;
-        v_growth := CASE WHEN v_is_live THEN coalesce(octet_length(p_payload), v_old.size, 0) ELSE 0 END
-            - coalesce(v_old.size, 0);
+        v_growth := CASE WHEN v_is_live THEN coalesce(octet_length(p_payload), v_size, 0) ELSE 0 END
+            - coalesce(v_size, 0);
         used := used + v_growth;
         IF p_enforce AND v_growth > 0 AND used > p_quota THEN
             outcome := 7; RETURN;
         END IF;
         v_bytes := v_bytes + v_growth;
-        v_count := v_count + v_is_live::integer - (v_old.modified IS NOT NULL)::integer;
+        v_count := v_count + v_is_live::integer - (v_modified IS NOT NULL)::integer;
     END IF;
 
     IF collection IS NULL THEN
         collection := syncserver_number(p_name);
     END IF;
-    INSERT INTO user_collections AS c (user_id, collection_id, modified, count, total_bytes)
-        VALUES (p_user, collection, stamp, v_count, v_bytes)
-        ON CONFLICT (user_id, collection_id) DO UPDATE
-        SET modified = excluded.modified, count = excluded.count, total_bytes = excluded.total_bytes;
-    v_expiry := CASE
-        WHEN p_ttl < 2100000000 THEN least(stamp, p_now) + p_ttl * interval '1 second'
-        WHEN p_ttl IS NULL AND v_old.modified IS NOT NULL THEN v_old.expiry
-        ELSE stamp + 2100000000 * interval '1 second'
-    END;
-    IF v_old.modified IS NOT NULL AND p_payload IS NULL THEN
-        UPDATE bsos
-            SET sortindex = CASE WHEN p_sortindex IS NOT NULL OR p_reset THEN p_sortindex ELSE v_old.sortindex END,
-                modified = CASE WHEN v_moves THEN stamp ELSE v_old.modified END,
-                expiry = v_expiry
-            WHERE user_id = p_user AND collection_id = collection AND bso_id = p_id;
-    ELSE
-        -- Over what was there, or over what has expired and is not purged yet.
-        INSERT INTO bsos (user_id, collection_id, bso_id, sortindex, payload, modified, expiry)
-            VALUES (
-                p_user, collection, p_id,
-                CASE WHEN p_sortindex IS NOT NULL OR p_reset THEN p_sortindex ELSE v_old.sortindex END,
-                coalesce(p_payload, ''), stamp, v_expiry
-            )
-            ON CONFLICT (user_id, collection_id, bso_id) DO UPDATE
-            SET sortindex = excluded.sortindex, payload = excluded.payload, modified = excluded.modified,
-                expiry = excluded.expiry;
-    END IF;
     outcome := 0;
+    IF p_payload IS NULL AND v_modified IS NOT NULL THEN
+        INSERT INTO user_collections (user_id, collection_id, modified, count, total_bytes)
+            VALUES (p_user, collection, stamp, v_count, v_bytes)
+            ON CONFLICT (user_id, collection_id) DO UPDATE
+            SET modified = excluded.modified, count = excluded.count, total_bytes = excluded.total_bytes;
+        UPDATE bsos
+            SET sortindex = CASE WHEN p_sortindex IS NOT NULL OR p_reset THEN p_sortindex ELSE v_sortindex END,
+                modified = CASE WHEN v_moves THEN stamp ELSE v_modified END,
+                expiry = CASE
+                    WHEN p_ttl < 2100000000 THEN least(stamp, p_now) + p_ttl * interval '1 second'
+                    WHEN p_ttl IS NULL THEN v_expiry
+                    ELSE stamp + 2100000000 * interval '1 second'
+                END
+            WHERE user_id = p_user AND collection_id = collection AND bso_id = p_id;
+        RETURN;
+    END IF;
+    -- Over what was there, or over what has expired and is not purged yet: that leaves nothing behind. One statement costs
+    -- less than two; the foreign key is looked at when both rows are there.
+    WITH stamped AS (
+        INSERT INTO user_collections (user_id, collection_id, modified, count, total_bytes)
+            VALUES (p_user, collection, stamp, v_count, v_bytes)
+            ON CONFLICT (user_id, collection_id) DO UPDATE
+            SET modified = excluded.modified, count = excluded.count, total_bytes = excluded.total_bytes
+    )
+    INSERT INTO bsos AS old (user_id, collection_id, bso_id, sortindex, payload, modified, expiry)
+        VALUES (
+            p_user, collection, p_id, p_sortindex, coalesce(p_payload, ''), stamp,
+            CASE
+                WHEN p_ttl < 2100000000 THEN least(stamp, p_now) + p_ttl * interval '1 second'
+                ELSE stamp + 2100000000 * interval '1 second'
+            END
+        )
+        ON CONFLICT (user_id, collection_id, bso_id) DO UPDATE
+        SET sortindex = CASE
+                WHEN p_sortindex IS NULL AND NOT p_reset AND old.expiry > p_now THEN old.sortindex
+                ELSE excluded.sortindex
+            END,
+            payload = excluded.payload,
+            modified = excluded.modified,
+            expiry = CASE WHEN p_ttl IS NULL AND old.expiry > p_now THEN old.expiry ELSE excluded.expiry END;
 END
 $$;
 

@@ -57,8 +57,6 @@ impl Server {
         }
         if let Some(database) = database {
             set("DATABASE_URL", database.sync.url().to_owned());
-            // One for each request that is under way.
-            set("DATABASE_POOL_MAX_SIZE", cli.connections.to_string());
         }
         if cli.scenarios().contains(&Scenario::Pages) {
             // Only what one batch writes has one modified time.
