@@ -47,12 +47,17 @@ pub(crate) type FoundColumns =
 /// The values of [`FoundColumns`].
 pub(crate) type FoundRow = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
-/// The part of a statement that gives [`FoundColumns`].
-pub(crate) const FOUND_COLUMNS: &str = "s.modified, c.last_modified, q.used, q.bytes, q.records";
+/// The part of a statement that gives [`FoundColumns`]. The time of the last deletion stands in the row of collection 0
+/// and counts for the store.
+const STORE: &str = "(SELECT MAX(last_modified) FROM user_collections WHERE userid = ?), c.last_modified";
 
-/// Where they come from. The time of the last deletion stands in the row of collection 0 and counts for the store.
-const STORE: &str = "
-    FROM (SELECT MAX(last_modified) AS modified FROM user_collections WHERE userid = ?) s";
+const USED: &str = ", q.used, q.bytes, q.records";
+
+const NOT_COUNTED: &str = ", CAST(NULL AS SIGNED), CAST(NULL AS SIGNED), CAST(NULL AS SIGNED)";
+
+/// Where they come from: the row that is locked, which is there and costs nothing more to look at.
+const LOCKED: &str = "
+    FROM syncserver_stores l";
 
 /// All that the user has is looked at: what has expired is not told by any sum.
 const USAGE: &str = "
@@ -65,15 +70,17 @@ const USAGE: &str = "
         WHERE userid = ? AND ttl > ?
     ) q";
 
-const NO_USAGE: &str = "
-    JOIN (SELECT NULL AS used, NULL AS bytes, NULL AS records) q";
-
 const COLLECTION: &str = "
-    LEFT JOIN user_collections c ON c.userid = ? AND c.collection = ?";
+    LEFT JOIN user_collections c ON c.userid = l.userid AND c.collection = ?";
+
+/// Comes after all tables.
+pub(crate) const OF_USER: &str = "
+    WHERE l.userid = ?";
 
 /// The index is named so that no plan ever walks, and locks, the rows of other users.
 const ROWS: &str = "
-    LEFT JOIN bso b FORCE INDEX (PRIMARY) ON b.userid = ? AND b.collection = ? AND b.ttl > ? AND b.id IN ";
+    LEFT JOIN bso b FORCE INDEX (PRIMARY)
+        ON b.userid = l.userid AND b.collection = ? AND b.ttl > ? AND b.id IN ";
 
 /// A record may expire any moment, and the purge may then take it away. It has to stay until it is written.
 const LOCK: &str = "
@@ -87,27 +94,29 @@ impl Transaction<'_> {
     pub(crate) async fn find(&mut self, collection: i64, ids: Vec<&BsoId>) -> Result<Found, Fault> {
         let ids = padded(ids);
         let mut text = String::with_capacity(1200);
-        text.push_str("SELECT ");
-        text.push_str(FOUND_COLUMNS);
-        text.push_str(if ids.is_empty() {
-            ", NULL, NULL, NULL, NULL, NULL"
-        } else {
-            ", b.id, b.modified, b.sortindex, b.ttl, b.payload_size"
-        });
-        self.push_found(&mut text);
+        self.push_found(
+            &mut text,
+            match ids.is_empty() {
+                true => ", NULL, NULL, NULL, NULL, NULL",
+                false => ", b.id, b.modified, b.sortindex, b.ttl, b.payload_size",
+            },
+        );
         if !ids.is_empty() {
             text.push_str(ROWS);
             placeholders(&mut text, ids.len());
+        }
+        text.push_str(OF_USER);
+        if !ids.is_empty() {
             text.push_str(LOCK);
         }
         let mut statement = self.bind_found(sql::<Columns>(text), collection);
         if !ids.is_empty() {
-            statement =
-                statement.bind::<BigInt, _>(self.user).bind::<BigInt, _>(collection).bind::<BigInt, _>(self.now_ms);
+            statement = statement.bind::<BigInt, _>(collection).bind::<BigInt, _>(self.now_ms);
             for id in ids {
                 statement = statement.bind::<Binary, _>(id.as_str().as_bytes().to_vec());
             }
         }
+        statement = statement.bind::<BigInt, _>(self.user);
         let rows: Vec<Values> = statement.rows(self.conn).await?;
         let Some((found, ..)) = rows.first() else {
             return Err(Fault::internal("the look at a store gave no row"));
@@ -122,11 +131,12 @@ impl Transaction<'_> {
         Ok(found)
     }
 
-    /// The tables of [`FOUND_COLUMNS`].
-    pub(crate) fn push_found(&self, text: &mut String) {
-        text.push_str(STORE);
-        text.push_str(if self.options.quota.is_some() { USAGE } else { NO_USAGE });
-        text.push_str(COLLECTION);
+    /// Begins a statement that gives [`FoundColumns`] and these further columns, up to its tables.
+    pub(crate) fn push_found(&self, text: &mut String, columns: &str) {
+        let (used, usage) = if self.options.quota.is_some() { (USED, USAGE) } else { (NOT_COUNTED, "") };
+        for part in ["SELECT ", STORE, used, columns, LOCKED, usage, COLLECTION] {
+            text.push_str(part);
+        }
     }
 
     /// The values for [`Self::push_found`].
@@ -139,7 +149,7 @@ impl Transaction<'_> {
                 .bind::<BigInt, _>(self.user)
                 .bind::<BigInt, _>(self.now_ms);
         }
-        statement.bind::<BigInt, _>(self.user).bind::<BigInt, _>(collection)
+        statement.bind::<BigInt, _>(collection)
     }
 }
 

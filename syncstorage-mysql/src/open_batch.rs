@@ -10,7 +10,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use network_engine::mysql::sql;
 use syncstorage_db_common::{BATCH_LIFETIME_MS, BatchId, BsoChange, DbError, Fault, Patch};
 
-use crate::find::{FOUND_COLUMNS, Found, FoundColumns, FoundRow};
+use crate::find::{Found, FoundColumns, FoundRow, OF_USER};
 use crate::rows::{padded, placeholders};
 use crate::transaction::Transaction;
 
@@ -63,7 +63,10 @@ pub(crate) struct OpenBatch {
     created: i64,
 }
 
-const BATCH_COLUMNS: &str = ", t.records, t.bytes, u.collection, COALESCE(u.created, u.batch)";
+const ITEM_COLUMNS: &str =
+    ", t.records, t.bytes, u.collection, COALESCE(u.created, u.batch), i.id, COALESCE(i.payload_size, 0)";
+
+const NO_ITEM_COLUMNS: &str = ", t.records, t.bytes, u.collection, COALESCE(u.created, u.batch), NULL, NULL";
 
 const BATCH: &str = "
     JOIN (
@@ -89,16 +92,13 @@ impl Transaction<'_> {
     ) -> Result<FoundBatch, Fault> {
         let ids = padded(changes.iter().map(|change| &change.id).collect());
         let mut text = String::with_capacity(1600);
-        text.push_str("SELECT ");
-        text.push_str(FOUND_COLUMNS);
-        text.push_str(BATCH_COLUMNS);
-        text.push_str(if ids.is_empty() { ", NULL, NULL" } else { ", i.id, COALESCE(i.payload_size, 0)" });
-        self.push_found(&mut text);
+        self.push_found(&mut text, if ids.is_empty() { NO_ITEM_COLUMNS } else { ITEM_COLUMNS });
         text.push_str(BATCH);
         if !ids.is_empty() {
             text.push_str(ITEMS);
             placeholders(&mut text, ids.len());
         }
+        text.push_str(OF_USER);
         let user = self.user;
         let mut statement = self
             .bind_found(sql::<Columns>(text), collection)
@@ -112,6 +112,7 @@ impl Transaction<'_> {
                 statement = statement.bind::<Binary, _>(id.as_str().as_bytes());
             }
         }
+        statement = statement.bind::<BigInt, _>(user);
         let rows: Vec<Values> = statement.rows(self.conn).await?;
         let Some((found, records, bytes, batch_collection, created, ..)) = rows.first() else {
             return Err(Fault::internal("the look at a batch gave no row"));

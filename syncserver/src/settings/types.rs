@@ -54,14 +54,6 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-impl Settings {
-    /// Whether storage and tokenserver live in one database.
-    #[must_use]
-    pub fn share_a_database(&self) -> bool {
-        self.syncstorage.database.url == self.tokenserver.database.url
-    }
-}
-
 /// Which web pages may talk to the server (CORS).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cors {

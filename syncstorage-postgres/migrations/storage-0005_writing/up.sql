@@ -260,6 +260,40 @@ BEGIN
     IF collection IS NULL THEN
         collection := syncserver_number(p_name);
     END IF;
+    IF p_batch IS NULL AND p_quota IS NULL AND array_position(p_payloads, NULL) IS NULL
+        AND array_position(p_resets, true) IS NULL AND array_position(p_ttls, 2100000000::bigint) IS NULL
+    THEN
+        -- Whole records, as nearly all are: no look at what was there. No ttl is told from a given one by the end that it
+        -- leads to, which no given one reaches.
+        WITH stamped AS (
+            INSERT INTO user_collections (user_id, collection_id, modified)
+                VALUES (p_user, collection, stamp)
+                ON CONFLICT (user_id, collection_id) DO UPDATE
+                SET modified = excluded.modified, count = NULL, total_bytes = NULL
+        )
+        INSERT INTO bsos AS old (user_id, collection_id, bso_id, sortindex, payload, modified, expiry)
+            SELECT
+                p_user, collection, n.bso_id, n.sortindex, n.payload, stamp,
+                CASE
+                    WHEN n.ttl IS NULL THEN stamp + 2100000000 * interval '1 second'
+                    ELSE least(stamp, p_now) + n.ttl * interval '1 second'
+                END
+            FROM unnest(p_ids, p_sortindexes, p_payloads, p_ttls) AS n (bso_id, sortindex, payload, ttl)
+            ON CONFLICT (user_id, collection_id, bso_id) DO UPDATE
+            SET sortindex = CASE
+                    WHEN excluded.sortindex IS NULL AND old.expiry > p_now THEN old.sortindex
+                    ELSE excluded.sortindex
+                END,
+                payload = excluded.payload,
+                modified = excluded.modified,
+                expiry = CASE
+                    WHEN excluded.expiry = stamp + 2100000000 * interval '1 second' AND old.expiry > p_now
+                        THEN old.expiry
+                    ELSE excluded.expiry
+                END;
+        outcome := 0;
+        RETURN;
+    END IF;
     INSERT INTO user_collections AS c (user_id, collection_id, modified, count, total_bytes)
         VALUES (p_user, collection, stamp, v_count, v_bytes)
         ON CONFLICT (user_id, collection_id) DO UPDATE

@@ -71,7 +71,7 @@ fn the_storage_has_its_defaults() {
 #[test]
 fn the_tokenserver_has_its_defaults() {
     let settings = defaults();
-    assert!(settings.share_a_database());
+    assert_eq!(settings.syncstorage.database.url, settings.tokenserver.database.url);
     let tokens = settings.tokenserver;
     assert!(tokens.enabled && tokens.run_migrations);
     assert_eq!(tokens.database.pool_max_size, 10);

@@ -87,7 +87,7 @@ fn values_may_be_in_files_and_lose_one_line_break() {
     assert_eq!(settings.syncstorage.database.url, Secret::new("three\n"));
     assert_eq!(settings.tokenserver.database.url, Secret::new("0123"));
     assert_eq!(settings.previous_master_secrets, ["one, 1", "two"].map(Secret::new));
-    assert!(!settings.share_a_database());
+    assert_ne!(settings.syncstorage.database.url, settings.tokenserver.database.url);
 }
 
 #[test]
