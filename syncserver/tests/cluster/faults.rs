@@ -154,3 +154,53 @@ async fn a_mariadb_that_is_restarted_loses_nothing() {
 async fn a_mariadb_that_is_killed_loses_nothing() {
     goes_and_comes_back(Engine::Mysql, true).await;
 }
+
+/// A write of user 1 that hangs on a lock of somebody else's has the only connection there is: what comes then is told to
+/// come back, after the wait that was set, and is served once there is a connection again.
+async fn the_pool_is_exhausted(database: testdb::Database, lock: &str, unlock: &str) {
+    let folder = Folder::new();
+    let settings = [
+        ("SYNC_SYNCSTORAGE__DATABASE_URL", database.url()),
+        ("SYNC_SYNCSTORAGE__DATABASE_POOL_MAX_SIZE", "1"),
+        ("SYNC_SYNCSTORAGE__DATABASE_POOL_CONNECTION_TIMEOUT", "1"),
+        ("SYNC_WORKERS", "1"),
+    ];
+    let server = folder.start_with(&settings);
+    let mut first = server.user(1).await;
+    assert_eq!(first.put("/storage/meta/global", &record("before")).await.status, 200);
+    database.execute(lock);
+    let hanging = tokio::spawn(async move { first.put("/storage/meta/global", &record("after")).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    let mut second = server.user(2).await;
+    for target in ["/storage/meta/global", "/info/collections"] {
+        let begun = Instant::now();
+        let answer = second.get(target).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+    let lines = server.log_lines();
+    assert!(lines.iter().any(|line| line.contains("database_pool_max_size")), "the log names the setting: {lines:?}");
+
+    database.execute(unlock);
+    let answer = hanging.await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(second.get("/info/collections").await.status, 200);
+    assert_eq!(second.get("/storage/meta/global").await.status, 404, "now it is sure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_connection_to_postgres_is_told_to_come_back() {
+    // The lock that a write takes on user 1.
+    let key = "1::bigint # 6003408211923361792";
+    let (lock, unlock) = (format!("SELECT pg_advisory_lock({key})"), format!("SELECT pg_advisory_unlock({key})"));
+    the_pool_is_exhausted(testdb::postgres(), &lock, &unlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_connection_to_mariadb_is_told_to_come_back() {
+    let lock = "BEGIN; UPDATE syncserver_stores SET userid = userid WHERE userid = 1";
+    the_pool_is_exhausted(testdb::mysql(), &format!("{lock}; SELECT * FROM syncserver_stores FOR UPDATE"), "ROLLBACK")
+        .await;
+}
