@@ -170,7 +170,7 @@ fn story() -> impl Strategy<Value = Story> {
 }
 
 async fn meddle(client: &mut Client, (what, number, sortindex): (u8, usize, Option<i32>), others: &[String]) {
-    let id = others.get(number % others.len().max(1)).cloned().unwrap_or_else(|| "new".to_owned());
+    let id = others.get(number % others.len().max(1)).cloned().unwrap_or_else(|| "fresh".to_owned());
     let target = format!("/storage/x/{id}");
     match what {
         0 => _ = client.delete(&target).await,
