@@ -1,7 +1,7 @@
 //! A database, and how work is done in it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel_migrations::EmbeddedMigrations;
 use futures_util::future::BoxFuture;
@@ -14,8 +14,9 @@ use crate::open::OpenError;
 use crate::pool::Pools;
 use crate::{migrate, secret};
 
-/// How often work is begun anew because of other transactions. In a deadlock one of those that take part goes on, so that
-/// each time there is one fewer in the way.
+/// How often work is begun anew because of other transactions, for no longer than a request waits for a connection. In a
+/// deadlock one of those that take part goes on, so that each time there is one fewer in the way; a lock that is never
+/// given back is another matter.
 const MOST_ATTEMPTS: u32 = 10;
 
 /// How often work is begun anew on another connection.
@@ -53,6 +54,8 @@ impl Default for EngineOptions {
 pub struct Engine<C: Driver> {
     location: Arc<Location>,
     pools: Pools<C>,
+    /// See [`MOST_ATTEMPTS`].
+    patience: Duration,
 }
 
 impl<C: Driver> Engine<C> {
@@ -67,7 +70,8 @@ impl<C: Driver> Engine<C> {
         conn.check_version(location).await?;
         migrate::run(conn, location, components).await?;
         let location = Arc::new(location.clone());
-        Ok(Arc::new(Self { pools: Pools::new(Arc::clone(&location), options), location }))
+        let pools = Pools::new(Arc::clone(&location), options);
+        Ok(Arc::new(Self { location, pools, patience: options.wait_limit }))
     }
 
     /// The migrations that [`Self::open`] would run, in order. Changes nothing.
@@ -98,7 +102,7 @@ impl<C: Driver> Engine<C> {
         E: From<Fault>,
         F: for<'c> Fn(&'c mut Connection<C>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
-        let mut attempt = Attempts::default();
+        let mut attempt = Attempts::new();
         loop {
             let mut conn = self.connection().await?;
             let result = work(&mut conn).await;
@@ -116,7 +120,7 @@ impl<C: Driver> Engine<C> {
         E: From<Fault>,
         F: for<'c> Fn(&'c mut Connection<C>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
-        let mut attempt = Attempts::default();
+        let mut attempt = Attempts::new();
         loop {
             let mut conn = self.connection().await?;
             let result = work(&mut conn).await;
@@ -134,7 +138,7 @@ impl<C: Driver> Engine<C> {
         E: From<Fault>,
         F: for<'c> Fn(&'c mut Connection<C>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
-        let mut attempt = Attempts::default();
+        let mut attempt = Attempts::new();
         loop {
             let mut conn = self.connection().await?;
             let mut committing = false;
@@ -170,7 +174,7 @@ impl<C: Driver> Engine<C> {
             Some(Trouble::Contended) => {
                 attempts.contended += 1;
                 tokio::time::sleep(Duration::from_millis(u64::from(attempts.contended) * 2)).await;
-                attempts.contended < MOST_ATTEMPTS
+                attempts.contended < MOST_ATTEMPTS && attempts.begun.elapsed() < self.patience
             }
             Some(Trouble::Busy | Trouble::Other) | None => false,
         }
@@ -198,9 +202,15 @@ impl<C: Driver> Engine<C> {
     }
 }
 
-/// How often something was begun.
-#[derive(Default)]
+/// How often something was begun, and when for the first time.
 struct Attempts {
+    begun: Instant,
     connections: u32,
     contended: u32,
+}
+
+impl Attempts {
+    fn new() -> Self {
+        Self { begun: Instant::now(), connections: 0, contended: 0 }
+    }
 }

@@ -27,7 +27,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const SETUP: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', lc_messages = 'en_US', \
-     innodb_lock_wait_timeout = 10, autocommit = 1",
+     innodb_lock_wait_timeout = 5, autocommit = 1",
 ];
 
 /// A statement for MySQL, with `?` for its values, whose text is one of a few in the program.

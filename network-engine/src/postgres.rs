@@ -27,7 +27,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// A peer that is gone without a word is noticed after about half a minute.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The first version with generated identities that this program's statements were made for.
+/// The oldest version that this program's statements are written for.
 const OLDEST: (u32, &str) = (120_000, "Postgres 12");
 
 /// A statement for Postgres, with `$1`, `$2`, … for its values, whose text is one of a few in the program.

@@ -18,6 +18,8 @@ trait Kind: Driver {
     const ENGINE: testdb::Engine;
     /// A statement that takes two seconds.
     const SLOW: &str;
+    /// Has a connection wait a second at most for a lock.
+    const IMPATIENT: &str;
     /// Asks a server for its socket, or the folder that it is in.
     const SOCKET: &str;
     /// The parameter of a URL that names it.
@@ -29,6 +31,7 @@ trait Kind: Driver {
 impl Kind for AsyncPgConnection {
     const ENGINE: testdb::Engine = testdb::Engine::Postgres;
     const SLOW: &str = "SELECT pg_sleep(2)";
+    const IMPATIENT: &str = "SET lock_timeout = '1s'";
     const SOCKET: &str = "SHOW unix_socket_directories";
     const SOCKET_PARAMETER: &str = "host";
 
@@ -40,6 +43,7 @@ impl Kind for AsyncPgConnection {
 impl Kind for AsyncMysqlConnection {
     const ENGINE: testdb::Engine = testdb::Engine::Mysql;
     const SLOW: &str = "DO SLEEP(2)";
+    const IMPATIENT: &str = "SET innodb_lock_wait_timeout = 1";
     const SOCKET: &str = "SELECT @@socket";
     const SOCKET_PARAMETER: &str = "socket";
 
@@ -77,6 +81,7 @@ on_both! {
     a_failure_in_what_is_sent_with_the_commit_commits_nothing
     a_request_that_is_cut_off_leaves_no_transaction_behind
     a_deadlock_is_tried_again
+    a_lock_that_is_not_given_back_is_waited_for_within_a_bound
     a_pool_that_is_exhausted_is_unavailable_after_the_wait
     the_secret_is_claimed_once_and_rotated_from_a_known_one
     a_server_that_was_restarted_costs_no_request
@@ -371,4 +376,30 @@ async fn a_unix_socket_will_do<C: Kind>() {
     let elsewhere = format!("{}?{}=/nowhere/at/all", database.url(), C::SOCKET_PARAMETER);
     let refused = Engine::<C>::open(&location(&elsewhere), EngineOptions::default(), Vec::new()).await;
     assert!(matches!(refused.err(), Some(OpenError::Unreachable { .. })));
+}
+
+async fn a_lock_that_is_not_given_back_is_waited_for_within_a_bound<C: Kind>() {
+    let database = C::database();
+    database.execute(TABLE);
+    database.execute("INSERT INTO numbers VALUES (1, 0)");
+    let options = EngineOptions { wait_limit: Duration::from_secs(2), ..EngineOptions::default() };
+    let engine = open_with::<C>(database.url(), options).await;
+    database.execute("BEGIN; UPDATE numbers SET value = 1 WHERE number = 1");
+    let begun = Instant::now();
+    let attempts = AtomicU32::new(0);
+    let refused = engine
+        .transaction::<(), Fault, _>("", |conn| {
+            attempts.fetch_add(1, Ordering::SeqCst);
+            async move {
+                conn.batch(C::IMPATIENT).await?;
+                conn.batch("UPDATE numbers SET value = 2 WHERE number = 1").await
+            }
+            .boxed()
+        })
+        .await;
+    assert!(matches!(refused, Err(Fault::Unavailable(_))), "{refused:?}");
+    assert!(attempts.load(Ordering::SeqCst) > 1, "a lock timeout is tried again");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    database.execute("ROLLBACK");
+    engine.transaction::<_, Fault, _>("", |conn| insert(conn, 2).boxed()).await.unwrap();
 }
