@@ -5,7 +5,8 @@ use actix_web::web::{self, ServiceConfig, delete, post, put, resource, scope};
 use actix_web::{Resource, Route, guard};
 
 use super::error::ApiError;
-use super::{bso, collection, info, ops};
+use super::{api_doc, bso, collection, front_page, info, ops};
+use crate::settings::Settings;
 use crate::tokenserver;
 
 /// Which parts of the server are on.
@@ -22,6 +23,19 @@ pub struct Parts {
     pub webhooks: bool,
 }
 
+impl Parts {
+    /// Those that these settings switch on.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            prefix: settings.public_url.path.clone(),
+            storage: settings.syncstorage.enabled,
+            tokens: settings.tokenserver.enabled,
+            webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
+        }
+    }
+}
+
 /// All paths.
 pub fn routes(config: &mut ServiceConfig, parts: &Parts) {
     if !parts.prefix.is_empty() {
@@ -35,7 +49,8 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
     config
         .service(at(&["/__heartbeat__"]).route(read().to(ops::heartbeat)))
         .service(at(&["/__lbheartbeat__"]).route(read().to(ops::lbheartbeat)))
-        .service(at(&["/__version__"]).route(read().to(ops::version)));
+        .service(at(&["/__version__"]).route(read().to(ops::version)))
+        .service(at(&["/api-doc/openapi.json"]).route(read().to(api_doc::api_doc)));
     if parts.storage {
         config.service(scope("/1.5/{uid:[0-9]+}").configure(storage));
     } else {
@@ -55,7 +70,7 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
     if parts.webhooks {
         config.service(tokens_at(&["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
     }
-    config.service(at(&["", "/"]).route(read().to(ops::front_page)));
+    config.service(at(&["", "/"]).route(read().to(front_page::front_page)));
 }
 
 fn storage(config: &mut ServiceConfig) {
