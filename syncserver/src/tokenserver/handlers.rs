@@ -47,9 +47,9 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
     Ok(response.json(answer))
 }
 
-/// Answers a method that a path of the tokenserver does not take.
-pub async fn method_not_allowed() -> Result<HttpResponse, ApiTokenError> {
-    Err(ApiTokenError::method_not_allowed())
+/// Answers a method that a path of the tokenserver does not take; `allow`: those that it does.
+pub fn method_not_allowed(allow: &'static str) -> Result<HttpResponse, ApiTokenError> {
+    Err(ApiTokenError::method_not_allowed(allow))
 }
 
 /// The seconds that the client asks for, if there is any sense in it.

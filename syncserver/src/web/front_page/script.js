@@ -5,7 +5,7 @@
   const byId = (id) => document.getElementById(id);
   const here = location.origin + location.pathname.replace(/\/+$/, "");
 
-  // A page that is opened at another address than the one that the server signs for is the usual reason why nothing syncs.
+  // Another address than the one that clients sign for is the usual reason why nothing syncs.
   const sameMachine = (host) => host.replace(/^(localhost|\[::1\])$/, "127.0.0.1");
   const plain = (text) => {
     const url = new URL(text);
