@@ -57,6 +57,7 @@ fn hawk(c: &mut Criterion) {
         retires_at: None,
         spool_folder: None,
         health: Health::default(),
+        instance: String::new(),
         front_page: FrontPage::new(&settings.public_url, false),
         api_doc: ApiDoc::new(&settings).unwrap(),
         clock: Clock::system(),

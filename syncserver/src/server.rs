@@ -19,7 +19,8 @@ use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
-use crate::purge;
+use crate::node::Nodes;
+use crate::purge::Purge;
 use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
 use crate::token::TokenKeys;
@@ -139,7 +140,6 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     } else {
         SignedHost::OfRequest
     };
-    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
     let secret = backends.master_secret.expose();
     let tokens = match settings.tokenserver.enabled {
         true => Some(tokenserver(settings, &backends, secret, log).await?),
@@ -148,7 +148,7 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     Ok(AppState {
         db: backends.storage,
         tokens,
-        token_keys: TokenKeys::new(secret, &previous),
+        token_keys: Arc::new(token_keys(secret, settings)),
         public_url,
         signed_host,
         limits: settings.syncstorage.limits.clone(),
@@ -160,14 +160,29 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         health: Health::default(),
         front_page: FrontPage::new(&settings.public_url, settings.tokenserver.enabled),
         api_doc: ApiDoc::new(settings).map_err(StartError::ApiDoc)?,
+        instance: instance(),
         clock,
         log: log.clone(),
     })
 }
 
+/// The keys of the master secret and of those before it.
+pub(crate) fn token_keys(secret: &str, settings: &Settings) -> TokenKeys {
+    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
+    TokenKeys::new(secret, &previous)
+}
+
 /// The data folder, where a file can be made in it: with databases elsewhere there need not be one.
 fn spool_folder(settings: &Settings) -> Option<PathBuf> {
     tempfile::tempfile_in(&settings.data_dir).is_ok().then(|| settings.data_dir.clone())
+}
+
+/// Tells this process from any other.
+fn instance() -> String {
+    let mut bytes = [0; 8];
+    // Without random numbers all are taken for one, which only `syncserver doctor` minds.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    format!("{:016x}", u64::from_ne_bytes(bytes))
 }
 
 /// Some time after the set age, by chance, so that servers that were started together do not go together.
@@ -254,8 +269,15 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
         tasks.push(actix_web::rt::spawn(async move { access_tokens.keep_fresh().await }));
     }
     if let Some(interval) = settings.purge_interval {
-        let state = state.clone().into_inner();
-        tasks.push(actix_web::rt::spawn(purge::every(interval, state)));
+        let purge = Purge {
+            storage: Arc::clone(&state.db),
+            tokens: state.tokens.as_ref().map(|tokens| Arc::clone(&tokens.db)),
+            public_url: state.public_url.to_string(),
+            nodes: Nodes { token_keys: Some(Arc::clone(&state.token_keys)), clock: state.clock.clone() },
+            clock: state.clock.clone(),
+            log: state.log.clone(),
+        };
+        tasks.push(actix_web::rt::spawn(purge.every(interval)));
     }
     tasks
 }

@@ -22,7 +22,7 @@ pub struct AppState {
     /// The tokenserver, if it is on.
     pub tokens: Option<Tokenserver>,
     /// The keys of the master secret.
-    pub token_keys: TokenKeys,
+    pub token_keys: Arc<TokenKeys>,
     /// Where clients reach this server.
     pub public_url: PublicUrl,
     /// Which host and port clients sign.
@@ -46,6 +46,8 @@ pub struct AppState {
     pub front_page: FrontPage,
     /// The description of the API.
     pub api_doc: ApiDoc,
+    /// Tells this process from any other: random text.
+    pub instance: String,
     /// The time.
     pub clock: Clock,
     /// The log.

@@ -6,8 +6,10 @@
 
 mod client;
 mod command_line;
+mod commands;
 mod crash;
 mod databases;
+mod doctor;
 mod first_start;
 mod full_disk;
 mod load;
