@@ -241,6 +241,25 @@ def storage_node(binary, browser):
         server.clean()
 
 
+def below_a_path(binary, browser):
+    """A server whose public URL has a path is well there, and says so where it is opened elsewhere."""
+    server = OurServer(binary)
+    server.settings["SYNC_PUBLIC_URL"] = server.url + "/my/sync"
+    try:
+        server.start(NOBODY)
+        for path, is_warned in [("/my/sync/", False), ("/my/sync", False), ("/", True)]:
+            browser.open(server.url + path)
+            health = "return document.getElementById('health').className"
+            wait(lambda: browser.run(health) == "well", f"{path}: no health")
+            hidden = browser.run("return document.getElementById('elsewhere').hidden")
+            check(hidden != is_warned, f"{path}: the warning is {'hidden' if hidden else 'shown'}")
+        links = browser.run("return [...document.links].map(link => link.href)")
+        check(len(links) == 3 and all(link.startswith(server.url + "/my/sync/") for link in links), f"links: {links}")
+    finally:
+        server.stop()
+        server.clean()
+
+
 def pictures(binary, folder):
     """The page as it is shown in the book, and in other ways to look at."""
     url = "http://127.0.0.1:8000"  # as in the quick start, whatever port the server really has
@@ -290,8 +309,11 @@ def main():
             getattr(page, name)()
             print("ok  ", name.removeprefix("test_").replace("_", " "), flush=True)
         page.finish()
-        storage_node(options.binary, browser)
-        print(f"all of {len(tests) + 2} passed in {time.monotonic() - started:.0f} s")
+        more = [storage_node, below_a_path]
+        for test in more:
+            test(options.binary, browser)
+            print("ok  ", test.__name__.replace("_", " "), flush=True)
+        print(f"all of {len(tests) + len(more)} passed in {time.monotonic() - started:.0f} s")
     finally:
         if browser:
             browser.close()
