@@ -1,10 +1,8 @@
 //! The route table: every path that there is.
 
-use std::future::ready;
-
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, post, put, resource, scope};
-use actix_web::{Resource, Route, guard};
+use actix_web::{HttpRequest, Resource, Route, guard};
 
 use super::error::ApiError;
 use super::{api_doc, bso, collection, front_page, info, ops};
@@ -49,9 +47,9 @@ pub fn routes(config: &mut ServiceConfig, parts: &Parts) {
 
 fn below(config: &mut ServiceConfig, parts: &Parts) {
     config
-        .service(at(&["/__heartbeat__"], READ).route(read().to(ops::heartbeat)))
-        .service(at(&["/__lbheartbeat__"], READ).route(read().to(ops::lbheartbeat)))
-        .service(at(&["/__version__"], READ).route(read().to(ops::version)));
+        .service(at(&["/__heartbeat__"]).route(read().to(ops::heartbeat)))
+        .service(at(&["/__lbheartbeat__"]).route(read().to(ops::lbheartbeat)))
+        .service(at(&["/__version__"]).route(read().to(ops::version)));
     if parts.storage {
         config.service(scope("/1.5/{uid:[0-9]+}").configure(storage));
     } else {
@@ -61,58 +59,52 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
     if parts.tokens {
         config
             // Firefox appends nothing to what its user has set, and users set all of these.
-            .service(
-                tokens_at(&["", "/"], "GET").guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token),
-            )
-            .service(tokens_at(&["/token", "/token/", "/tokenserver", "/tokenserver/"], "GET").get(tokenserver::token));
+            .service(tokens_at(&["", "/"]).guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token))
+            .service(tokens_at(&["/token", "/token/", "/tokenserver", "/tokenserver/"]).get(tokenserver::token));
         for base in ["", "/token", "/tokenserver"] {
             let path = format!("{base}/1.0/{{application}}/{{version}}");
-            config.service(tokens_at(&[path.as_str(), &format!("{path}/")], "GET").get(tokenserver::token));
+            config.service(tokens_at(&[path.as_str(), &format!("{path}/")]).get(tokenserver::token));
         }
     }
     if parts.webhooks {
-        config.service(tokens_at(&["/1.0/webhooks/fxa/events"], "POST").post(tokenserver::webhook));
+        config.service(tokens_at(&["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
     }
     // Last, since a request is held against one after the other.
-    config
-        .service(at(&["/api-doc/openapi.json"], READ).route(read().to(api_doc::api_doc)))
-        .service(at(&["", "/"], READ).route(read().to(front_page::front_page)));
+    config.service(at(&["/api-doc/openapi.json"]).route(read().to(api_doc::api_doc)));
+    config.service(at(&["", "/"]).route(read().to(front_page::front_page)));
 }
 
 fn storage(config: &mut ServiceConfig) {
     config
-        .service(at(&["/info/collections"], READ).route(read().to(info::collections)))
-        .service(at(&["/info/collection_counts"], READ).route(read().to(info::counts)))
-        .service(at(&["/info/collection_usage"], READ).route(read().to(info::usage)))
-        .service(at(&["/info/quota"], READ).route(read().to(info::quota)))
-        .service(at(&["/info/configuration"], READ).route(read().to(info::configuration)))
-        .service(at(&["", "/", "/storage", "/storage/"], "DELETE").route(delete().to(collection::delete_store)))
+        .service(at(&["/info/collections"]).route(read().to(info::collections)))
+        .service(at(&["/info/collection_counts"]).route(read().to(info::counts)))
+        .service(at(&["/info/collection_usage"]).route(read().to(info::usage)))
+        .service(at(&["/info/quota"]).route(read().to(info::quota)))
+        .service(at(&["/info/configuration"]).route(read().to(info::configuration)))
+        .service(at(&["", "/", "/storage", "/storage/"]).route(delete().to(collection::delete_store)))
         .service(
-            at(&["/storage/{collection}"], "GET, HEAD, POST, DELETE")
+            at(&["/storage/{collection}"])
                 .route(read().to(collection::get))
                 .route(post().to(collection::post))
                 .route(delete().to(collection::delete)),
         )
         .service(
             // Record ids hold slashes, and clients send them as they are.
-            at(&["/storage/{collection}/{id:.*}"], "GET, HEAD, PUT, DELETE")
+            at(&["/storage/{collection}/{id:.*}"])
                 .route(read().to(bso::get))
                 .route(put().to(bso::put))
                 .route(delete().to(bso::delete)),
         );
 }
 
-/// What `Allow` says of a path that is only read.
-const READ: &str = "GET, HEAD";
-
-/// A path, which answers 405 to methods that it does not take, and says which it does.
-fn at(paths: &[&str], allow: &'static str) -> Resource {
-    resource(paths.to_vec()).default_service(web::to(move || ready(method_not_allowed(allow))))
+/// A path, which answers 405 to methods that it does not take.
+fn at(paths: &[&str]) -> Resource {
+    resource(paths.to_vec()).default_service(web::to(method_not_allowed))
 }
 
 /// The same of the tokenserver, in its form.
-fn tokens_at(paths: &[&str], allow: &'static str) -> Resource {
-    resource(paths.to_vec()).default_service(web::to(move || ready(tokenserver::method_not_allowed(allow))))
+fn tokens_at(paths: &[&str]) -> Resource {
+    resource(paths.to_vec()).default_service(web::to(tokenserver::method_not_allowed))
 }
 
 /// GET, or HEAD, which is GET without the body.
@@ -128,6 +120,14 @@ async fn no_such_path() -> Result<&'static str, ApiError> {
     Err(ApiError::no_such_path())
 }
 
-fn method_not_allowed(allow: &'static str) -> Result<&'static str, ApiError> {
+async fn method_not_allowed(request: HttpRequest) -> Result<&'static str, ApiError> {
+    // All but the storage is read only.
+    let pattern = request.match_pattern().unwrap_or_default();
+    let allow = match pattern.split_once("/1.5/{uid:[0-9]+}").map(|(_, below)| below) {
+        Some("" | "/" | "/storage" | "/storage/") => "DELETE",
+        Some("/storage/{collection}") => "GET, HEAD, POST, DELETE",
+        Some("/storage/{collection}/{id:.*}") => "GET, HEAD, PUT, DELETE",
+        Some(_) | None => "GET, HEAD",
+    };
     Err(ApiError::MethodNotAllowed { allow })
 }
