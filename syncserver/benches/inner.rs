@@ -47,7 +47,7 @@ fn hawk(c: &mut Criterion) {
     let state = AppState {
         db: Arc::new(database()),
         tokens: None,
-        token_keys: TokenKeys::new(SECRET, &[] as &[&str]),
+        token_keys: Arc::new(TokenKeys::new(SECRET, &[] as &[&str])),
         public_url: settings.public_url.clone(),
         signed_host: SignedHost::OfRequest,
         limits: settings.syncstorage.limits.clone(),

@@ -122,7 +122,8 @@ async fn each_path_of_the_route_table_is_described() {
     let described = operations(&document(&TestServer::start_with(&WEBHOOKS)).await);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/routes.rs");
     let source = std::fs::read_to_string(file).unwrap();
-    let (below, storage) = source.split_once("fn storage(").unwrap();
+    let function = |name: &str| source.split_once(&format!("fn {name}(")).unwrap().1.split("\n}\n").next().unwrap();
+    let (below, storage) = (function("below"), function("storage"));
     let mut routes = BTreeSet::new();
     for (source, base) in [(below, ""), (storage, "/1.5/{uid}")] {
         // Every text in the code that begins as a path does, or that is empty: the path itself.
