@@ -9,6 +9,7 @@ use std::time::Instant;
 use actix_web::test::TestRequest;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation};
+use syncserver::metrics::Metrics;
 use syncserver::settings;
 use syncserver::state::AppState;
 use syncserver::token::{TokenKeys, TokenPayload};
@@ -57,6 +58,9 @@ fn hawk(c: &mut Criterion) {
         health: Health::default(),
         clock: Clock::system(),
         log: slog::Logger::root(slog::Discard, slog::o!()),
+        log_level: slog::Level::Info,
+        metrics: Metrics::new(None).unwrap(),
+        reporter: None,
     };
     let token = Token::builder(SECRET, 1).build();
     let target = "/1.5/1/info/collections";

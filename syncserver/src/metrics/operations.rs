@@ -7,8 +7,9 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use syncstorage_db_common::{DbError, Fault};
 use tokenserver_db_common::TokenError;
 
+use super::Part;
 use super::requests::SECONDS;
-use super::statsd::{Part, Statsd};
+use super::statsd::Statsd;
 
 /// The figures of all operations.
 pub(super) struct Operations {

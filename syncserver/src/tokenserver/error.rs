@@ -74,6 +74,12 @@ impl ApiTokenError {
         self.is_routine
     }
 
+    /// What the body of the answer has for its status.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// 405.
     pub fn method_not_allowed() -> Self {
         let (status, description) = (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");

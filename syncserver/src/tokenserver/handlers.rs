@@ -1,5 +1,7 @@
 //! `GET /1.0/sync/1.5`
 
+use std::time::Instant;
+
 use actix_web::guard::GuardContext;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -38,7 +40,10 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
     let tokens = state.tokens.as_ref().ok_or_else(|| ApiTokenError::internal("the tokenserver is off"))?;
     let access_token = bearer(&request)?;
     let key_id = KeyId::parse(request.headers())?;
-    let claims = tokens.access_tokens.verify(access_token).await?;
+    let started = Instant::now();
+    let claims = tokens.access_tokens.verify(access_token).await;
+    state.metrics.verified(started.elapsed());
+    let claims = claims?;
     let duration = duration(request.query_string(), tokens.token_duration);
     let public_url = state.public_url.to_string();
     let answer = tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;

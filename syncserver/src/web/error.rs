@@ -11,6 +11,7 @@ use actix_web::http::header::{ContentType, HeaderValue, RETRY_AFTER, WWW_AUTHENT
 use actix_web::{HttpResponse, ResponseError};
 use syncstorage_db_common::{DbError, Fault};
 
+use super::hawk::HawkRefusal;
 use super::headers::X_LAST_MODIFIED;
 use crate::causes::chain;
 
@@ -46,6 +47,13 @@ pub enum ApiError {
         /// Why, and what to do about it.
         why: String,
     },
+    /// 401, which never says why.
+    Unauthorized {
+        /// Why, for metrics.
+        reason: HawkRefusal,
+        /// Why, and what to do about it, for the log.
+        why: String,
+    },
     /// 401 for a token that was good until its time, as every token is one day.
     ExpiredToken,
     /// The database's answer.
@@ -65,8 +73,18 @@ impl ApiError {
     }
 
     /// 401, which never says why.
-    pub fn unauthorized(why: impl Into<String>) -> Self {
-        Self::refused(StatusCode::UNAUTHORIZED, WeaveCode::Unknown, why)
+    pub fn unauthorized<W: Into<String>>(reason: HawkRefusal, why: W) -> Self {
+        Self::Unauthorized { reason, why: why.into() }
+    }
+
+    /// Why it was not signed as it should be, where that is why it is refused.
+    #[must_use]
+    pub fn hawk_refusal(&self) -> Option<HawkRefusal> {
+        match self {
+            Self::Unauthorized { reason, .. } => Some(*reason),
+            Self::ExpiredToken => Some(HawkRefusal::Expired),
+            Self::Refused { .. } | Self::Db(_) | Self::Internal(_) => None,
+        }
     }
 
     /// 404 for a path that is not there.
@@ -110,7 +128,7 @@ impl ApiError {
             Self::Refused { code, .. } => *code,
             Self::Db(DbError::OverQuota) => WeaveCode::OverQuota,
             Self::Db(DbError::BatchTooLarge) => WeaveCode::SizeLimitExceeded,
-            Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
+            Self::Unauthorized { .. } | Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
         }
     }
 }
@@ -125,7 +143,7 @@ impl fmt::Display for ApiError {
     /// For the log: the whole chain of causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { why, .. } | Self::Internal(why) => f.write_str(why),
+            Self::Refused { why, .. } | Self::Unauthorized { why, .. } | Self::Internal(why) => f.write_str(why),
             Self::ExpiredToken => f.write_str("the token has expired; the client will get a new one"),
             Self::Db(error) => f.write_str(&chain(error)),
         }
@@ -136,7 +154,7 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Refused { status, .. } => *status,
-            Self::ExpiredToken => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized { .. } | Self::ExpiredToken => StatusCode::UNAUTHORIZED,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Db(error) => match error {
                 DbError::NotModified(_) => StatusCode::NOT_MODIFIED,
