@@ -19,9 +19,9 @@ use syncserver::web::hawk::{SignedHost, authenticate};
 use syncserver::web::health::Health;
 use syncserver::web::output::{ListFormat, ListWriter};
 use syncserver::web::parse::{BodyFormat, PostLimits, parse_post};
+use syncserver::web::query::{ListRequest, Parameters};
 use syncserver::web::request_id::RequestId;
 use syncserver::web::route::Route;
-use syncserver::web::query::{ListRequest, Parameters};
 use syncstorage_db_common::{
     Bso, BsoChange, BsoId, BsoQuery, BsoRef, Clock, CollectionName, CollectionRef, Db, DbOptions, Patch, Precondition,
     Sink, SyncTimestamp, UserId,
@@ -50,7 +50,7 @@ fn hawk(c: &mut Criterion) {
     let state = AppState {
         db: Arc::new(database()),
         tokens: None,
-        token_keys: TokenKeys::new(SECRET, &[] as &[&str]),
+        token_keys: Arc::new(TokenKeys::new(SECRET, &[] as &[&str])),
         public_url: settings.public_url.clone(),
         signed_host: SignedHost::OfRequest,
         limits: settings.syncstorage.limits.clone(),
@@ -65,6 +65,7 @@ fn hawk(c: &mut Criterion) {
         log_level: slog::Level::Info,
         metrics: Metrics::new(None).unwrap(),
         reporter: None,
+        instance: String::new(),
     };
     let token = Token::builder(SECRET, 1).build();
     let target = "/1.5/1/info/collections";

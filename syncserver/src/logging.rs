@@ -10,9 +10,7 @@ use std::io::{self, LineWriter, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use slog::{
-    Drain, FnValue, Level, Logger, OwnedKVList, PushFnValue, Record, SendSyncRefUnwindSafeDrain, o,
-};
+use slog::{Drain, FnValue, Level, Logger, OwnedKVList, PushFnValue, Record, SendSyncRefUnwindSafeDrain, o};
 use slog_json::Json;
 use slog_term::{CompactFormat, Decorator, PlainDecorator, TermDecorator};
 

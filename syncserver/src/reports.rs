@@ -87,8 +87,7 @@ impl Reporter {
     fn panicked(&self, message: &str, location: &str) {
         let exception =
             Exception { ty: "panic".into(), value: Some(without_personal_data(message)), ..Exception::default() };
-        let mut event =
-            Event { level: Level::Fatal, exception: vec![exception].into(), ..Event::default() };
+        let mut event = Event { level: Level::Fatal, exception: vec![exception].into(), ..Event::default() };
         event.culprit = Some(location.to_owned());
         event.tags.insert("location".into(), location.to_owned());
         self.send(event);
@@ -182,7 +181,8 @@ fn without_personal_data(reason: &str) -> String {
             '“' => Some('”'),
             _ => None,
         };
-        let ends_word = c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | ',' | ';' | '=');
+        let ends_word =
+            c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | ',' | ';' | '=');
         if opens.is_none() && !ends_word {
             word.push(c);
             continue;
@@ -216,8 +216,10 @@ mod tests {
     fn of_a_reason_only_plain_words_are_left() {
         for (reason, kept) in [
             ("the database is not available: no space left", "the database is not available: no space left"),
-            ("all 10 database connections were in use for 30 s (setting: database_pool_max_size)",
-             "all # database connections were in use for # s (setting: database_pool_max_size)"),
+            (
+                "all 10 database connections were in use for 30 s (setting: database_pool_max_size)",
+                "all # database connections were in use for # s (setting: database_pool_max_size)",
+            ),
             ("Key (user_id, collection)=(7, 3) already exists.", "Key (user_id, collection)=(#, #) already exists."),
             ("the account's id is \"0123abc\"; it isn't", "the account's id is …; it isn't"),
             ("user someone@example.com from 192.0.2.1, 2001:db8::1, fe::aa", "user # from #, #, #"),

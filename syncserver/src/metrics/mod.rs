@@ -169,7 +169,10 @@ impl Metrics {
                 "status",
                 &["success"],
             )?,
-            new_users: counter("syncserver_tokenserver_new_users_total", "Accounts that signed in for the first time.")?,
+            new_users: counter(
+                "syncserver_tokenserver_new_users_total",
+                "Accounts that signed in for the first time.",
+            )?,
             newcomers_refused: counters(
                 "syncserver_tokenserver_registration_refusals_total",
                 "Accounts that may not sign in for the first time, each time that they try.",

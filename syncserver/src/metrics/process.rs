@@ -62,7 +62,10 @@ mod tests {
         let stat = "42 (a ) b) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 7 0 100";
         assert_eq!(cpu_ticks(stat), Some(300));
         assert_eq!(field("VmSize:\t  99 kB\nVmRSS:\t  12 kB\n", "VmRSS:"), Some(12.0));
-        assert_eq!(field("Max open files            1024                 4096    files", "Max open files"), Some(1024.0));
+        assert_eq!(
+            field("Max open files            1024                 4096    files", "Max open files"),
+            Some(1024.0)
+        );
         assert_eq!(field("Max open files            unlimited", "Max open files"), None);
     }
 

@@ -21,8 +21,8 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 
 /// The statuses that this server knows, and what stands for all others.
 const STATUSES: [&str; 19] = [
-    "200", "202", "204", "304", "400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "431", "500", "502",
-    "503", "other",
+    "200", "202", "204", "304", "400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "431", "500",
+    "502", "503", "other",
 ];
 
 /// What is to be known of a request that was answered.
@@ -73,7 +73,8 @@ impl Requests {
         )?;
         let bytes = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["route"]);
         let bytes_in = bytes("syncserver_http_request_body_bytes_total", "Bytes of request bodies, as they arrived.")?;
-        let bytes_out = bytes("syncserver_http_response_body_bytes_total", "Bytes of bodies of answers, as they were sent.")?;
+        let bytes_out =
+            bytes("syncserver_http_response_body_bytes_total", "Bytes of bodies of answers, as they were sent.")?;
         registry.register(Box::new(total.clone()))?;
         registry.register(Box::new(durations.clone()))?;
         registry.register(Box::new(bytes_in.clone()))?;

@@ -120,12 +120,9 @@ impl Statsd {
 
     pub(super) fn pool(&self, part: Part, status: &PoolStatus) {
         let client = self.of(part);
-        for (name, value) in [
-            ("active", status.in_use),
-            ("idle", status.idle),
-            ("max", status.max),
-            ("waiting", status.waiting),
-        ] {
+        for (name, value) in
+            [("active", status.in_use), ("idle", status.idle), ("max", status.max), ("waiting", status.waiting)]
+        {
             let _ = client.gauge(&format!("storage.pool.connections.{name}"), value as u64);
         }
         let _ = client.gauge("storage.pool.refusals", status.refused);

@@ -107,9 +107,10 @@ pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool
     })?;
     let token_id = header.id.as_deref();
     let token_id = token_id.ok_or_else(|| refuse(HawkRefusal::Malformed, "the Hawk header has no id"))?;
-    let token = state.token_keys.verify(token_id).map_err(|error| {
-        ApiError::unauthorized(HawkRefusal::Token, format!("the Hawk id is not accepted: {error}"))
-    })?;
+    let token = state
+        .token_keys
+        .verify(token_id)
+        .map_err(|error| ApiError::unauthorized(HawkRefusal::Token, format!("the Hawk id is not accepted: {error}")))?;
 
     let now = state.clock.now_ms() as f64 / 1000.0;
     // NaN is expired, too.

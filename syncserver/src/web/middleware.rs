@@ -62,7 +62,11 @@ fn count_refusals(response: &ServiceResponse<BoxBody>, state: &AppState, route: 
 }
 
 /// Counts the bytes of an answer: at once where their number is known, else as they go.
-fn count_bytes(response: ServiceResponse<BoxBody>, state: &web::Data<AppState>, route: Route) -> ServiceResponse<BoxBody> {
+fn count_bytes(
+    response: ServiceResponse<BoxBody>,
+    state: &web::Data<AppState>,
+    route: Route,
+) -> ServiceResponse<BoxBody> {
     if response.request().method() == Method::HEAD {
         return response;
     }

@@ -111,7 +111,8 @@ mod tests {
     fn a_trusted_proxys_sane_id_is_taken_and_no_other() {
         assert_eq!(id("127.0.0.1:1", "a-B_c.9"), "a-B_c.9");
         let long = "x".repeat(65);
-        for (peer, header) in [("192.0.2.1:1", "abc"), ("127.0.0.1:1", ""), ("127.0.0.1:1", "a b"), ("127.0.0.1:1", &long)]
+        for (peer, header) in
+            [("192.0.2.1:1", "abc"), ("127.0.0.1:1", ""), ("127.0.0.1:1", "a b"), ("127.0.0.1:1", &long)]
         {
             let made = id(peer, header);
             assert!(made.len() == 16 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");

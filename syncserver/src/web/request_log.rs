@@ -52,13 +52,7 @@ const HARMLESS: [&str; 27] = [
 
 /// One line for each request that is refused or fails; for the others only at the level `debug`. What the protocol
 /// foresees is none of the operator's business.
-pub(super) fn log(
-    response: &ServiceResponse<BoxBody>,
-    state: &AppState,
-    route: Route,
-    id: &RequestId,
-    took: Duration,
-) {
+pub(super) fn log(response: &ServiceResponse<BoxBody>, state: &AppState, route: Route, id: &RequestId, took: Duration) {
     let error = response.response().error();
     let is_debug = Level::Debug.is_at_least(state.log_level);
     if route.is_health_check() || (error.is_none() && !is_debug) {

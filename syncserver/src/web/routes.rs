@@ -46,13 +46,21 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
         config.service(scope("/1.5/{uid:[0-9]+}").configure(storage));
     } else {
         // Never 404: a client that finds no meta/global here would wipe its account's data.
-        config.service(resource("/1.5/{tail:.*}").app_data(Route::StorageIsOff).default_service(web::to(storage_is_off)));
+        config
+            .service(resource("/1.5/{tail:.*}").app_data(Route::StorageIsOff).default_service(web::to(storage_is_off)));
     }
     if parts.tokens {
         config
             // Firefox appends nothing to what its user has set, and users set all of these.
-            .service(tokens_at(Route::Token, &["", "/"]).guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token))
-            .service(tokens_at(Route::Token, &["/token", "/token/", "/tokenserver", "/tokenserver/"]).get(tokenserver::token));
+            .service(
+                tokens_at(Route::Token, &["", "/"])
+                    .guard(guard::fn_guard(tokenserver::has_bearer))
+                    .get(tokenserver::token),
+            )
+            .service(
+                tokens_at(Route::Token, &["/token", "/token/", "/tokenserver", "/tokenserver/"])
+                    .get(tokenserver::token),
+            );
         for base in ["", "/token", "/tokenserver"] {
             let path = format!("{base}/1.0/{{application}}/{{version}}");
             config.service(tokens_at(Route::Token, &[path.as_str(), &format!("{path}/")]).get(tokenserver::token));

@@ -144,9 +144,8 @@ async fn the_alerts_ask_for_metrics_that_there_are() {
 async fn the_documentation_has_every_metric_with_its_labels_and_no_other() {
     let (_tokens, told) = after_some_traffic().await;
     let page = file("docs/src/metrics.md");
-    let quoted = |cell: &str| -> BTreeSet<String> {
-        cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
-    };
+    let quoted =
+        |cell: &str| -> BTreeSet<String> { cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect() };
     let rows = page.lines().filter(|line| line.starts_with("| `syncserver_") || line.starts_with("| `process_"));
     let documented: BTreeMap<String, BTreeSet<String>> = rows
         .map(|row| {

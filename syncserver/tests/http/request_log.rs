@@ -56,7 +56,9 @@ async fn debug_has_a_line_for_every_request_and_none_for_health_checks() {
         let log = server.log_lines();
         let answered: Vec<_> = log.iter().filter(|line| line.contains("answered")).collect();
         assert_eq!(answered.len(), lines, "{log:#?}");
-        assert!(answered.iter().all(|line| line.contains("path: /1.5/7/info/collections") && line.contains("duration_ms")));
+        assert!(
+            answered.iter().all(|line| line.contains("path: /1.5/7/info/collections") && line.contains("duration_ms"))
+        );
         assert!(log.iter().all(|line| !line.contains("__")), "{log:#?}");
     }
 }

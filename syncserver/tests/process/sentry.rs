@@ -151,7 +151,10 @@ async fn errors_and_panics_are_reported_and_nothing_about_anybody() {
     assert!(panic["tags"]["location"].as_str().unwrap().contains("web/ops.rs:"), "{panic}");
 
     let log = server.stop();
-    assert!(log.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()), "a panic is a line as any other: {log:#?}");
+    assert!(
+        log.iter().all(|line| serde_json::from_str::<Value>(line).is_ok()),
+        "a panic is a line as any other: {log:#?}"
+    );
     assert!(log.iter().any(|line| line.contains("\"critical\"") && line.contains("a test panic")), "{log:#?}");
     let all = ingest.all();
     assert_eq!(all.iter().filter_map(|(_, body)| event(body)).count(), 4, "no more than that: {all:#?}");

@@ -7,7 +7,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::super::reference::tests::uncommented;
-use super::super::{AllowedOrigin, Cors, Limits, MetricsSettings, Registration, Secret, Settings, SizeLimits, reference};
+use super::super::{
+    AllowedOrigin, Cors, Limits, MetricsSettings, Registration, Secret, Settings, SizeLimits, reference,
+};
 use super::{from_environment, from_file};
 
 fn defaults() -> Settings {

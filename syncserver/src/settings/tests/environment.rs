@@ -170,7 +170,9 @@ fn numbers_and_flags_are_read_by_the_type_that_they_should_have() {
 
 #[test]
 fn metrics_are_told_where_they_are_wanted() {
-    for (given, listen) in [("off", None), (" OFF", None), ("[::1]:9100", Some("[::1]:9100")), ("0.0.0.0:0", Some("0.0.0.0:0"))] {
+    for (given, listen) in
+        [("off", None), (" OFF", None), ("[::1]:9100", Some("[::1]:9100")), ("0.0.0.0:0", Some("0.0.0.0:0"))]
+    {
         let metrics = from_environment(&[("SYNC_METRICS_LISTEN", given)]).unwrap().metrics;
         assert_eq!(metrics.listen, listen.map(|address| address.parse().unwrap()), "{given}");
         assert!(metrics.is_explicit);
