@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_cors::Cors;
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::{KeepAlive, Method};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
@@ -19,8 +19,11 @@ use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
+use crate::metrics::statsd::Statsd;
+use crate::metrics::{KeysAge, Metrics, TimedDb, TimedTokenDb, listener};
 use crate::node::Nodes;
 use crate::purge::Purge;
+use crate::reports::{self, Reporter};
 use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
 use crate::token::TokenKeys;
@@ -59,13 +62,27 @@ pub enum StartError {
         /// The system's word.
         error: std::io::Error,
     },
+    /// The address of the metrics.
+    #[error("cannot listen on {address} for metrics: {error} (setting: metrics_listen; SYNC_METRICS_LISTEN)")]
+    MetricsListen {
+        /// As set.
+        address: String,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// Two metrics contradict each other, which is an error in this program.
+    #[error("cannot count: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// A server that listens.
 pub struct Running {
     /// Where.
     pub address: SocketAddr,
+    /// Where it tells its metrics.
+    pub metrics_address: Option<SocketAddr>,
     server: Server,
+    metrics_server: Option<(ServerHandle, JoinHandle<()>)>,
     state: web::Data<AppState>,
     background: Vec<JoinHandle<()>>,
 }
@@ -80,22 +97,44 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
     if settings.public_url.url.port == 0 {
         settings.public_url.url.port = address.port();
     }
+    let metrics_failed = |error| {
+        let address = settings.metrics.listen.map(|address| address.to_string()).unwrap_or_default();
+        StartError::MetricsListen { address, error }
+    };
+    let metrics_listener = listener::bind(&settings.metrics, &log).map_err(metrics_failed)?;
+    let metrics = Metrics::new(statsd(&settings, &log))?;
     let backends = backend::open(&settings, clock.clone()).await?;
     let description = backends.description.clone();
-    let state = web::Data::new(state(&settings, backends, &log, clock).await?);
+    let state = web::Data::new(state(&settings, backends, &log, clock, Arc::clone(&metrics)).await?);
     let background = background(&settings, &state);
+    let metrics_server = metrics_listener
+        .map(|listener| listener::serve(listener, settings.metrics.token.as_ref(), metrics))
+        .transpose()
+        .map_err(metrics_failed)?;
     let server = serve(&settings, state.clone(), listeners)?;
     slog::info!(log, "listening";
         "version" => env!("CARGO_PKG_VERSION"),
         "address" => address.to_string(),
         "database" => description,
         "environment" => &settings.environment,
+        "metrics" => metrics_server.as_ref().map(|(_, address)| address.to_string()),
     );
     if settings.tokenserver.enabled {
         slog::info!(log, "point Firefox here: set identity.sync.tokenserver.uri in about:config";
             "identity.sync.tokenserver.uri" => format!("{}/1.0/sync/1.5", settings.public_url));
     }
-    Ok(Running { address, server, state, background })
+    let metrics_address = metrics_server.as_ref().map(|(_, address)| *address);
+    let metrics_server = metrics_server.map(|(server, _)| {
+        let handle = server.handle();
+        let log = log.clone();
+        let task = actix_web::rt::spawn(async move {
+            if let Err(error) = server.await {
+                slog::error!(log, "metrics are not told any more"; "reason" => error.to_string());
+            }
+        });
+        (handle, task)
+    });
+    Ok(Running { address, metrics_address, server, metrics_server, state, background })
 }
 
 impl Running {
@@ -103,6 +142,10 @@ impl Running {
     /// answered and every write is on disk.
     pub async fn serve(self) -> std::io::Result<()> {
         let result = self.server.await;
+        if let Some((metrics, task)) = self.metrics_server {
+            metrics.stop(false).await;
+            let _ = task.await;
+        }
         for task in self.background {
             task.abort();
             // Cancelled, as it was meant to be.
@@ -120,6 +163,12 @@ impl Running {
         result
     }
 
+    /// From now on a panic anywhere in the process is logged, counted and reported as other errors are.
+    pub fn watch_panics(&self) {
+        let AppState { log, metrics, reporter, .. } = &**self.state;
+        reports::watch_panics(log.clone(), Arc::clone(metrics), reporter.clone());
+    }
+
     /// The storage that it serves.
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Db> {
@@ -128,12 +177,30 @@ impl Running {
 
     /// A way to stop the server from elsewhere.
     #[must_use]
-    pub fn handle(&self) -> actix_web::dev::ServerHandle {
+    pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
 }
 
-async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clock) -> Result<AppState, StartError> {
+/// The StatsD server, if there is one. A server that cannot be found is no reason not to serve.
+fn statsd(settings: &Settings, log: &Logger) -> Option<Statsd> {
+    let set = settings.metrics.statsd.as_ref()?;
+    let failed = |error: std::io::Error| {
+        slog::warn!(log, "metrics are not sent to StatsD, since its address cannot be found; restart this server when \
+            it can (settings: statsd_host, statsd_port)"; "node" => &set.host, "reason" => error.to_string());
+    };
+    Statsd::new(set).map_err(failed).ok()
+}
+
+async fn state(
+    settings: &Settings,
+    mut backends: Backends,
+    log: &Logger,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> Result<AppState, StartError> {
+    backends.storage = Arc::new(TimedDb::new(backends.storage, &metrics));
+    backends.tokens = Arc::new(TimedTokenDb::new(backends.tokens, &metrics));
     let public_url = settings.public_url.clone();
     let signed_host = if public_url.explicit {
         SignedHost::Fixed { host: public_url.host.clone(), port: public_url.port }
@@ -145,7 +212,15 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         true => Some(tokenserver(settings, &backends, secret, log).await?),
         false => None,
     };
+    let keys_age = tokens.as_ref().map(|tokens| {
+        let access_tokens = Arc::clone(&tokens.access_tokens);
+        Box::new(move || access_tokens.keys_age()) as KeysAge
+    });
+    metrics.watch(backends.probes, keys_age);
     Ok(AppState {
+        reporter: Reporter::new(settings, &metrics).map(Arc::new),
+        log_level: settings.log_level,
+        metrics,
         db: backends.storage,
         tokens,
         token_keys: Arc::new(token_keys(secret, settings)),
@@ -267,7 +342,9 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
     if let Some(tokens) = &state.tokens {
         let access_tokens = Arc::clone(&tokens.access_tokens);
         tasks.push(actix_web::rt::spawn(async move { access_tokens.keep_fresh().await }));
+        tasks.push(actix_web::rt::spawn(Arc::clone(&state.metrics).count_users(Arc::clone(&tokens.db))));
     }
+    tasks.push(actix_web::rt::spawn(Arc::clone(&state.metrics).keep_statsd_informed()));
     if let Some(interval) = settings.purge_interval {
         let purge = Purge {
             storage: Arc::clone(&state.db),
@@ -277,7 +354,7 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
             clock: state.clock.clone(),
             log: state.log.clone(),
         };
-        tasks.push(actix_web::rt::spawn(purge.every(interval)));
+        tasks.push(actix_web::rt::spawn(purge.every(interval, Some(Arc::clone(&state.metrics)))));
     }
     tasks
 }

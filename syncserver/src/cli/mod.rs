@@ -108,6 +108,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
     // First of all: to be told to stop while it starts must not kill the process in the middle of something.
     let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
     let running = server::start(settings, log, Clock::system()).await.map_err(|error| error.to_string())?;
+    running.watch_panics();
     actix_web::rt::spawn(signals.obey(running.handle()));
     running.serve().await.map_err(|error| error.to_string())
 }

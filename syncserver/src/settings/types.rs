@@ -1,6 +1,7 @@
 //! The validated settings: what the rest of the program is given. Defaults stand in `config/syncserver.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,12 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// How long every client is asked to stay away; `None`: not at all.
     pub backoff: Option<Duration>,
+    /// What is told about the server's work.
+    pub metrics: MetricsSettings,
+    /// Where errors are reported to; `None`: nowhere.
+    pub sentry_dsn: Option<Secret>,
+    /// Whether `/__error__` fails on purpose.
+    pub test_error: bool,
     /// How often what has expired is removed for good; `None`: never.
     pub purge_interval: Option<Duration>,
     /// The storage.
@@ -52,6 +59,34 @@ pub struct Settings {
     pub tokenserver: TokenserverSettings,
     /// Sentences for the log, about settings that were given and do nothing.
     pub warnings: Vec<String>,
+}
+
+/// What is told about the server's work, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Where Prometheus fetches it; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Whether the operator has asked for that address.
+    pub is_explicit: bool,
+    /// The token that a request has to bear.
+    pub token: Option<Secret>,
+    /// The StatsD server that it is sent to.
+    pub statsd: Option<StatsdSettings>,
+}
+
+/// A StatsD server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsdSettings {
+    /// Its name or address.
+    pub host: String,
+    /// Its UDP port.
+    pub port: u16,
+    /// What the names of the storage's metrics begin with.
+    pub storage_label: String,
+    /// The same of the tokenserver's.
+    pub tokenserver_label: String,
+    /// Whether every line has the name of this machine.
+    pub hostname_tag: bool,
 }
 
 /// Which web pages may talk to the server (CORS).

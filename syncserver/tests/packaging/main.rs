@@ -10,6 +10,7 @@ mod context;
 mod dockerfile;
 mod image;
 mod links;
+mod log_fields;
 mod names;
 #[path = "../process/program.rs"]
 #[expect(dead_code, reason = "the tests of the program use more of it")]
