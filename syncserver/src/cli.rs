@@ -8,9 +8,10 @@ use clap::{Parser, Subcommand};
 use syncstorage_db_common::Clock;
 
 use crate::backend::Migrated;
-use crate::settings::{self, PublicUrl, Settings, SettingsError};
+use crate::loopback::Loopback;
+use crate::settings::{self, Scheme, Settings, SettingsError};
 use crate::signals::StopSignals;
-use crate::{backend, logging, server};
+use crate::{backend, logging, server, service_manager, tls};
 
 /// How long a health check waits for its answer.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -98,8 +99,10 @@ fn serve(settings: Settings) -> Result<(), String> {
     actix_web::rt::System::new().block_on(async move {
         // First of all: to be told to stop while it starts must not kill the process in the middle of something.
         let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
-        let running = server::start(settings, log, Clock::system()).await.map_err(|error| error.to_string())?;
-        actix_web::rt::spawn(signals.obey(running.handle()));
+        service_manager::status("Opening the databases");
+        let running = server::start(settings, log.clone(), Clock::system()).await.map_err(|error| error.to_string())?;
+        service_manager::supervise(&running, &log).map_err(|error| format!("cannot start a thread: {error}"))?;
+        actix_web::rt::spawn(signals.obey(running.handle(), service_manager::stopping));
         running.serve().await.map_err(|error| error.to_string())
     })
 }
@@ -121,17 +124,10 @@ fn migrate(settings: &Settings, dry_run: bool) -> Result<(), String> {
 }
 
 fn healthcheck(settings: &Settings) -> Result<(), String> {
-    let url = format!("{}/__heartbeat__", PublicUrl::of_listener(&settings.host, settings.port));
-    let agent = ureq::Agent::config_builder()
-        .timeout_global(Some(HEALTHCHECK_TIMEOUT))
-        // The server is on this machine, whatever proxy the environment names for the rest of the world.
-        .proxy(None)
-        .http_status_as_error(false)
-        .build()
-        .new_agent();
-    let mut answer = agent.get(&url).call().map_err(|error| format!("{url} does not answer: {error}"))?;
-    let status = answer.status().as_u16();
-    let body = answer.body_mut().read_to_string().unwrap_or_default();
+    let scheme = if settings.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let server = Loopback::new(scheme, &settings.host, settings.port, HEALTHCHECK_TIMEOUT);
+    let url = server.url("/__heartbeat__");
+    let (status, body) = server.get("/__heartbeat__").map_err(|error| format!("{url} {error}"))?;
     if status == 200 { Ok(()) } else { Err(format!("{url} answers {status}: {body}")) }
 }
 
@@ -140,6 +136,9 @@ fn check_config(settings: &Settings) -> ExitCode {
         eprintln!("warning: {warning}");
     }
     if let Err(error) = backend::check(settings) {
+        return fail(&error.to_string());
+    }
+    if let Some(error) = settings.tls.as_ref().and_then(|files| tls::check(files).err()) {
         return fail(&error.to_string());
     }
     print(&format!("The settings are good. The server's URL is {}.\n", settings.public_url))

@@ -19,17 +19,23 @@ use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
-use crate::purge;
-use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
+use crate::loopback::Loopback;
+use crate::pulse::Pulses;
+use crate::settings::{AllowedOrigin, PublicUrl, Registration, Scheme, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
+use crate::tls::{Certificates, TlsError};
 use crate::token::TokenKeys;
 use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
+use crate::{purge, service_manager, tls};
 
 /// How long requests under way may take when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
+
+/// How long a client may take to agree on the keys of a connection.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for what still holds the database when all requests are answered.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -43,6 +49,9 @@ pub enum StartError {
     /// The databases.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address.
     #[error("cannot listen on {host}, port {port}: {error} (settings: host, port; SYNC_HOST, SYNC_PORT)")]
     Listen {
@@ -62,6 +71,8 @@ pub struct Running {
     server: Server,
     state: web::Data<AppState>,
     background: Vec<JoinHandle<()>>,
+    scheme: Scheme,
+    pulses: Option<Pulses>,
 }
 
 /// Opens the databases and begins to listen. Requests are answered once [`Running::serve`] is polled.
@@ -74,11 +85,23 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
     if settings.public_url.url.port == 0 {
         settings.public_url.url.port = address.port();
     }
+    let certificates = match &settings.tls {
+        Some(files) => Some(Certificates::load(files, clock.clone(), &log)?),
+        None => None,
+    };
     let backends = backend::open(&settings, clock.clone()).await?;
     let description = backends.description.clone();
     let state = web::Data::new(state(&settings, backends, &log, clock).await?);
-    let background = background(&settings, &state);
-    let server = serve(&settings, state.clone(), listeners)?;
+    let mut background = background(&settings, &state);
+    let scheme = if certificates.is_some() { Scheme::Https } else { Scheme::Http };
+    let pulses = service_manager::watchdog().map(|_| Pulses::new());
+    if let Some(pulses) = &pulses {
+        pulses.begin_here();
+    }
+    let server = serve(&settings, state.clone(), listeners, certificates.as_ref(), pulses.as_ref())?;
+    if certificates.is_some() || service_manager::is_there() {
+        background.push(actix_web::rt::spawn(tls::watch(certificates, log.clone())));
+    }
     slog::info!(log, "listening";
         "version" => env!("CARGO_PKG_VERSION"),
         "address" => address.to_string(),
@@ -89,7 +112,7 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
         slog::info!(log, "point Firefox here: set identity.sync.tokenserver.uri in about:config";
             "identity.sync.tokenserver.uri" => format!("{}/1.0/sync/1.5", settings.public_url));
     }
-    Ok(Running { address, server, state, background })
+    Ok(Running { address, server, state, background, scheme, pulses })
 }
 
 impl Running {
@@ -118,6 +141,22 @@ impl Running {
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Db> {
         Arc::clone(&self.state.db)
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub fn public_url(&self) -> &PublicUrl {
+        &self.state.public_url
+    }
+
+    /// A way to ask it on this machine, with so much time for an answer.
+    pub(crate) fn loopback(&self, timeout: Duration) -> Loopback {
+        Loopback::new(self.scheme, &self.address.ip().to_string(), self.address.port(), timeout)
+    }
+
+    /// Whether its threads live, where somebody wants to know.
+    pub(crate) fn pulses(&self) -> Option<Pulses> {
+        self.pulses.clone()
     }
 
     /// A way to stop the server from elsewhere.
@@ -274,7 +313,13 @@ fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, SocketAddr), StartEr
     Ok((listeners, address))
 }
 
-fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpListener>) -> Result<Server, StartError> {
+fn serve(
+    settings: &Settings,
+    state: web::Data<AppState>,
+    listeners: Vec<TcpListener>,
+    certificates: Option<&Arc<Certificates>>,
+    pulses: Option<&Pulses>,
+) -> Result<Server, StartError> {
     let parts = Parts {
         prefix: settings.public_url.path.clone(),
         storage: settings.syncstorage.enabled,
@@ -282,7 +327,11 @@ fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpList
         webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
     };
     let cors_settings = settings.cors.clone();
+    let pulses = pulses.cloned();
     let mut server = HttpServer::new(move || {
+        if let Some(pulses) = &pulses {
+            pulses.begin_here();
+        }
         App::new()
             .app_data(state.clone())
             .wrap(cors(&cors_settings))
@@ -298,9 +347,15 @@ fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpList
     })
     // Whoever runs the program looks after its signals, and stops the server by its handle.
     .disable_signals()
+    // Phones on bad networks take a while; the default of 3 seconds is for servers in one house.
+    .tls_handshake_timeout(TLS_HANDSHAKE_TIMEOUT)
     .shutdown_timeout(SHUTDOWN_SECONDS);
     for listener in listeners {
-        server = server.listen(listener).map_err(|error| StartError::Listen {
+        let listening = match certificates {
+            Some(certificates) => server.listen_rustls_0_23(listener, certificates.config()?),
+            None => server.listen(listener),
+        };
+        server = listening.map_err(|error| StartError::Listen {
             host: settings.host.clone(),
             port: settings.port,
             error,

@@ -28,7 +28,7 @@ pub use reference::reference;
 pub use secret::Secret;
 pub use types::{
     AllowedOrigin, Cors, DatabaseSettings, Jwk, Limits, Registration, Settings, SizeLimits, SyncstorageSettings,
-    TokenserverSettings, Webhook,
+    TlsFiles, TokenserverSettings, Webhook,
 };
 pub use url::{BaseUrl, InvalidUrl, PublicUrl, Scheme};
 

@@ -20,6 +20,8 @@ pub struct Settings {
     pub port: u16,
     /// Where clients reach the server.
     pub public_url: PublicUrl,
+    /// The certificate to speak TLS with; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// The folder of the database and the master secret. It may not exist yet.
     pub data_dir: PathBuf,
     /// The secret that signs tokens, when the operator set one.
@@ -52,6 +54,15 @@ pub struct Settings {
     pub tokenserver: TokenserverSettings,
     /// Sentences for the log, about settings that were given and do nothing.
     pub warnings: Vec<String>,
+}
+
+/// Files in PEM form, which are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the server, and behind it those of the authorities up to one that clients know.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Which web pages may talk to the server (CORS).

@@ -130,10 +130,11 @@ fn expected_hosts(request: &HttpRequest, signed_host: &SignedHost) -> Vec<(Strin
     }
 }
 
-/// The port of a URL without one. This server itself speaks plain HTTP; a proxy that speaks TLS says so.
+/// The port of a URL without one. A proxy that speaks TLS says so; else it is for the connection to tell.
 fn default_port(request: &HttpRequest) -> u16 {
     match text(request.headers(), &X_FORWARDED_PROTO).map(|proto| proto.split(',').next().unwrap_or_default().trim()) {
         Some(proto) if proto.eq_ignore_ascii_case("https") => 443,
+        None if request.app_config().secure() => 443,
         _ => 80,
     }
 }
