@@ -65,7 +65,8 @@ pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool
     let key = Key::new(token.key.as_bytes(), SHA256).map_err(|error| ApiError::Internal(error.to_string()))?;
     let signed = Signed { request, header: &header, key: &key };
     let expected = expected_hosts(request, &state.signed_host);
-    if !expected.iter().any(|(host, port)| signed.matches(host, *port, signed.target())) {
+    let fits = |target: &str| expected.iter().any(|(host, port)| signed.matches(host, *port, target));
+    if !fits(signed.target()) && !bare(signed.target()).is_some_and(|target| fits(&target)) {
         return Err(ApiError::unauthorized(signed.explain(&expected, state)));
     }
 
@@ -139,6 +140,20 @@ fn default_port(request: &HttpRequest) -> u16 {
     }
 }
 
+/// The target as it was before a proxy encoded some characters in its path; `None` where there are no such. Proxies in Go
+/// (Caddy, Traefik) do that to what a URL should not hold bare, and clients may have sent, and signed, it bare. Both are
+/// names of the same record.
+fn bare(target: &str) -> Option<String> {
+    const ENCODED: [(&str, &str); 6] =
+        [("%7B", "{"), ("%7D", "}"), ("%22", "\""), ("%5C", "\\"), ("%5E", "^"), ("%7C", "|")];
+    let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
+    if !ENCODED.iter().any(|(encoded, _)| path.contains(encoded)) {
+        return None;
+    }
+    let path = ENCODED.iter().fold(path.to_owned(), |path, (encoded, bare)| path.replace(encoded, bare));
+    Some(path + query)
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -188,11 +203,6 @@ impl Signed<'_> {
         if !public.path.is_empty() {
             targets.push(format!("{}{}", public.path, self.target()));
             targets.extend(self.target().strip_prefix(public.path.as_str()).map(ToOwned::to_owned));
-        }
-        // Some proxies encode what is allowed in a path as it is.
-        let bare = self.target().replace("%7B", "{").replace("%7D", "}");
-        if bare != self.target() {
-            targets.push(bare);
         }
         let expects = expected.first().map_or_else(
             || "no host, since the request has no valid Host header".to_owned(),
@@ -244,6 +254,14 @@ mod tests {
         }
         for bad in ["", ":80", "host:", "host:x", "host:99999"] {
             assert_eq!(split_host(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_path_is_made_bare_again() {
+        assert_eq!(bare("/a/%7Bb%7D%22%5C%5E%7C%2F?c=%7B").unwrap(), "/a/{b}\"\\^|%2F?c=%7B");
+        for plain in ["/a/b?c=%7B", "/a%20b", "/{a}", "/%7b"] {
+            assert_eq!(bare(plain), None, "{plain}");
         }
     }
 

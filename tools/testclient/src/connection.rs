@@ -48,7 +48,12 @@ impl Connection {
 
     /// Connects to `addr`, and speaks TLS with the server that `name` is the name of.
     pub async fn connect_tls(addr: SocketAddr, name: &str, tls: &Tls) -> io::Result<Connection> {
-        let stream = TcpStream::connect(addr).await?;
+        Connection::tls_over(TcpStream::connect(addr).await?, name, tls).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn tls_over(stream: TcpStream, name: &str, tls: &Tls) -> io::Result<Connection> {
+        let addr = stream.peer_addr()?;
         let _ = stream.set_nodelay(true);
         let stream = tls.connect(name, stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|first| first.to_vec());
