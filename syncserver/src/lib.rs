@@ -9,6 +9,7 @@ pub mod cli;
 mod detached;
 pub mod logging;
 mod loopback;
+mod node;
 mod pulse;
 mod purge;
 pub mod server;

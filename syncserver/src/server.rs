@@ -20,7 +20,9 @@ use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
 use crate::loopback::Loopback;
+use crate::node::Nodes;
 use crate::pulse::Pulses;
+use crate::purge::Purge;
 use crate::settings::{AllowedOrigin, PublicUrl, Registration, Scheme, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
 use crate::tls::{Certificates, TlsError};
@@ -29,7 +31,7 @@ use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
-use crate::{purge, service_manager, tls};
+use crate::{service_manager, tls};
 
 /// How long requests under way may take when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -173,7 +175,6 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     } else {
         SignedHost::OfRequest
     };
-    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
     let secret = backends.master_secret.expose();
     let tokens = match settings.tokenserver.enabled {
         true => Some(tokenserver(settings, &backends, secret, log).await?),
@@ -182,7 +183,7 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     Ok(AppState {
         db: backends.storage,
         tokens,
-        token_keys: TokenKeys::new(secret, &previous),
+        token_keys: Arc::new(token_keys(secret, settings)),
         public_url,
         signed_host,
         limits: settings.syncstorage.limits.clone(),
@@ -195,6 +196,12 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         clock,
         log: log.clone(),
     })
+}
+
+/// The keys of the master secret and of those before it.
+pub(crate) fn token_keys(secret: &str, settings: &Settings) -> TokenKeys {
+    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
+    TokenKeys::new(secret, &previous)
 }
 
 /// The data folder, where a file can be made in it: with databases elsewhere there need not be one.
@@ -286,8 +293,15 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
         tasks.push(actix_web::rt::spawn(async move { access_tokens.keep_fresh().await }));
     }
     if let Some(interval) = settings.purge_interval {
-        let state = state.clone().into_inner();
-        tasks.push(actix_web::rt::spawn(purge::every(interval, state)));
+        let purge = Purge {
+            storage: Arc::clone(&state.db),
+            tokens: state.tokens.as_ref().map(|tokens| Arc::clone(&tokens.db)),
+            public_url: state.public_url.to_string(),
+            nodes: Nodes { token_keys: Some(Arc::clone(&state.token_keys)), clock: state.clock.clone() },
+            clock: state.clock.clone(),
+            log: state.log.clone(),
+        };
+        tasks.push(actix_web::rt::spawn(purge.every(interval)));
     }
     tasks
 }

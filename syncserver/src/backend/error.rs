@@ -1,5 +1,7 @@
 //! Why the server cannot start with its databases.
 
+use std::path::PathBuf;
+
 use syncstorage_db_common::Fault;
 
 use crate::causes::chain;
@@ -49,6 +51,26 @@ pub enum BackendError {
     /// The database on a server cannot be used.
     #[error(transparent)]
     OpenServer(#[from] network_engine::OpenError),
+    /// A command beside the server found no database.
+    #[error(
+        "there is no database {path}. Give this command the settings that the server has: the same --config FILE, or the \
+         same environment (settings: syncstorage.database_url, data_dir). The server makes the file at its first start"
+    )]
+    NoFile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A command beside the server found tables of an older version.
+    #[error(
+        "the tables of {database} are not those of this version; to be done: {pending}. Start the server of this version \
+         first, or run `syncserver migrate`"
+    )]
+    Pending {
+        /// The database.
+        database: String,
+        /// The migrations.
+        pending: String,
+    },
     /// The database failed at the first question.
     #[error("{0}")]
     Fault(String),

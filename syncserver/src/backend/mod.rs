@@ -5,6 +5,7 @@ mod error;
 
 use std::sync::Arc;
 
+use sqlite_engine::SqliteLocation;
 use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, SecretClaim};
 use tokenserver_db_common::TokenDb;
 
@@ -53,6 +54,57 @@ pub async fn migrate(settings: &Settings, dry_run: bool) -> Result<Vec<Migrated>
     Ok(all)
 }
 
+/// The databases of the settings, for a command beside the server: see [`attach`].
+pub struct Attached {
+    /// The storage.
+    pub storage: Arc<dyn Db>,
+    /// The users and nodes.
+    pub tokens: Arc<dyn TokenDb>,
+    /// The secret that signs; `None` where none is set and the server has not made one.
+    pub master_secret: Option<Secret>,
+}
+
+/// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
+/// secret.
+pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, BackendError> {
+    let mut engines = Vec::new();
+    for Database { place, contents, settings: database } in databases(settings)? {
+        if let Place::File(SqliteLocation::File(path)) = &place
+            && !path.exists()
+        {
+            return Err(BackendError::NoFile { path: path.clone() });
+        }
+        let pending = Engine::pending(&place, contents).await?;
+        if !pending.is_empty() {
+            return Err(BackendError::Pending { database: place.to_string(), pending: pending.join(", ") });
+        }
+        engines.push(Engine::open(&place, contents, database, 1).await?);
+    }
+    let (storage, tokens) = pair(engines);
+    let master_secret = match &settings.master_secret {
+        Some(secret) => Some(secret.clone()),
+        None => secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?,
+    };
+    Ok(Attached { storage: storage.storage(options(settings, clock)), tokens: tokens.tokens(), master_secret })
+}
+
+/// The storage's engine and the tokenserver's.
+fn pair(engines: Vec<Engine>) -> (Engine, Engine) {
+    match engines.as_slice() {
+        [storage, tokens] => (storage.clone(), tokens.clone()),
+        shared => (shared[0].clone(), shared[0].clone()),
+    }
+}
+
+fn options(settings: &Settings, clock: Clock) -> DbOptions {
+    let limits = &settings.syncstorage.limits;
+    DbOptions {
+        clock,
+        batch: BatchLimits { records: limits.max_total_records, bytes: limits.max_total_bytes },
+        quota: settings.syncstorage.quota,
+    }
+}
+
 /// Opens the databases of the settings. On SQLite a master secret is made where there is none yet.
 pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, BackendError> {
     let databases = databases(settings)?;
@@ -63,11 +115,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     for Database { place, contents, settings: database } in databases {
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);
     }
-    let (storage, tokens) = match engines.as_slice() {
-        [storage, tokens] => (storage.clone(), tokens.clone()),
-        shared => (shared[0].clone(), shared[0].clone()),
-    };
-
+    let (storage, tokens) = pair(engines.clone());
     let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
     let fingerprint = secret_file::fingerprint(master_secret.expose());
     let previous: Vec<_> =
@@ -77,16 +125,10 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
             return Err(BackendError::OtherSecret { database: engine.describe(), source_of_secret });
         }
     }
-    let limits = &settings.syncstorage.limits;
-    let options = DbOptions {
-        clock,
-        batch: BatchLimits { records: limits.max_total_records, bytes: limits.max_total_bytes },
-        quota: settings.syncstorage.quota,
-    };
     Ok(Backends {
         description: storage.describe(),
         node_type: storage.node_type(),
-        storage: storage.storage(options),
+        storage: storage.storage(options(settings, clock)),
         tokens: tokens.tokens(),
         master_secret,
     })
