@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ureq::tls::TlsConfig;
 
-use crate::settings::{PublicUrl, Scheme};
+use crate::settings::{PublicUrl, Scheme, Settings};
 
 /// A server on this machine, by the address that it listens on.
 #[derive(Clone, Debug)]
@@ -29,14 +29,20 @@ impl Loopback {
         Self { base: PublicUrl::of_listener(host, port).over(scheme), agent }
     }
 
+    /// The server that runs with these settings.
+    pub(crate) fn of(settings: &Settings, timeout: Duration) -> Self {
+        let scheme = if settings.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        Self::new(scheme, &settings.host, settings.port, timeout)
+    }
+
     /// The URL of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// Status and body of the answer. An error is the end of a sentence that begins with the URL.
+    /// Status and body of the answer.
     pub(crate) fn get(&self, path: &str) -> Result<(u16, String), String> {
-        let mut answer = self.agent.get(self.url(path)).call().map_err(|error| format!("does not answer: {error}"))?;
+        let mut answer = self.agent.get(self.url(path)).call().map_err(|error| error.to_string())?;
         Ok((answer.status().as_u16(), answer.body_mut().read_to_string().unwrap_or_default()))
     }
 }

@@ -99,6 +99,6 @@ impl Supervisor {
         if pause > longest_pause {
             return Err(format!("a thread has been stuck for {} seconds", pause.as_secs()));
         }
-        self.server.get(PATH).map(|_| ()).map_err(|error| format!("{} {error}", self.server.url(PATH)))
+        self.server.get(PATH).map(|_| ()).map_err(|error| format!("{} does not answer: {error}", self.server.url(PATH)))
     }
 }
