@@ -58,6 +58,7 @@ deb: build ## Build a Debian package in target/debian (needs cargo-deb: cargo in
 	target/release/syncserver completions bash > target/deb/syncserver.bash
 	target/release/syncserver completions zsh > target/deb/_syncserver
 	target/release/syncserver completions fish > target/deb/syncserver.fish
+	sed 's|^#data_dir =  # example: |data_dir = |' config/syncserver.toml > target/deb/syncserver.toml
 	cargo deb -p syncserver --no-build
 
 docs: ## Build the book: docs/book (needs mdbook: cargo install mdbook)

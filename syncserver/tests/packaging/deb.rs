@@ -26,6 +26,19 @@ fn every_file_of_the_package_is_there_or_made_by_the_makefile() {
     }
 }
 
+/// Commands that an operator types are not told of the folder by systemd, as the server is.
+#[test]
+fn the_settings_of_the_package_name_the_folder_of_the_unit() {
+    let (before, after) = ("#data_dir =  # example: ", "data_dir = ");
+    assert!(text("Makefile").contains(&format!("sed 's|^{before}|{after}|' config/syncserver.toml > target/deb/")));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("syncserver.toml");
+    std::fs::write(&file, text("config/syncserver.toml").replace(before, after)).unwrap();
+    let settings = syncserver::settings::load(Some(&file), [("STATE_DIRECTORY", "/elsewhere")]).unwrap();
+    assert_eq!(settings.data_dir.to_str(), Some("/var/lib/syncserver"));
+    assert!(text("config/syncserver.service").contains("\nStateDirectory=syncserver\n"));
+}
+
 #[test]
 fn the_script_of_the_package_is_one_that_a_shell_understands() {
     let mut shell = Command::new("sh");
