@@ -85,7 +85,11 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
     let listener = loopback.url("");
     // Not by `http`: a certificate is for the public name.
     let answer = loopback.get(&version_path());
-    let here = match instance(answer.map(|(status, body)| Answer { status, body, headers: ureq::http::HeaderMap::new() })) {
+    let here = match instance(answer.map(|(status, body)| Answer {
+        status,
+        body,
+        headers: ureq::http::HeaderMap::new(),
+    })) {
         Ok(instance) => {
             report.ok(LISTENER, format!("a server answers at {listener}"));
             instance

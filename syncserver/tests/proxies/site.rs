@@ -136,20 +136,12 @@ impl Client<'_> {
     }
 
     /// Sends a request through the proxy that has to succeed.
-    #[track_caller]
-    pub(crate) fn ok(
-        &mut self,
-        method: &str,
-        target: &str,
-        build: impl FnOnce(Request) -> Request,
-    ) -> impl Future<Output = Response> {
-        async move {
-            let answer = self.send(method, target, build).await;
-            let log = self.site.server.log_lines();
-            let last = log.last();
-            assert_eq!(answer.status, 200, "{:?}, {method} {target}: {answer:?}: {last:?}", self.site.proxy);
-            answer
-        }
+    pub(crate) async fn ok(&mut self, method: &str, target: &str, build: impl FnOnce(Request) -> Request) -> Response {
+        let answer = self.send(method, target, build).await;
+        let log = self.site.server.log_lines();
+        let last = log.last();
+        assert_eq!(answer.status, 200, "{:?}, {method} {target}: {answer:?}: {last:?}", self.site.proxy);
+        answer
     }
 
     /// PUT of a record that has to succeed.
