@@ -19,13 +19,16 @@ use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
+use crate::loopback::Loopback;
 use crate::metrics::statsd::Statsd;
 use crate::metrics::{KeysAge, Metrics, TimedDb, TimedTokenDb, listener};
 use crate::node::Nodes;
+use crate::pulse::Pulses;
 use crate::purge::Purge;
 use crate::reports::{self, Reporter};
-use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
+use crate::settings::{AllowedOrigin, PublicUrl, Registration, Scheme, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
+use crate::tls::{Certificates, TlsError};
 use crate::token::TokenKeys;
 use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
 use crate::web::api_doc::ApiDoc;
@@ -33,9 +36,13 @@ use crate::web::front_page::FrontPage;
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
+use crate::{service_manager, tls};
 
 /// How long requests under way may take when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
+
+/// How long a client may take to agree on the keys of a connection.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for what still holds the database when all requests are answered.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +59,9 @@ pub enum StartError {
     /// The description of the API: a mistake in the program.
     #[error("the description of the API is broken, which is a mistake in this program: {0}")]
     ApiDoc(serde_json::Error),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address.
     #[error("cannot listen on {host}, port {port}: {error} (settings: host, port; SYNC_HOST, SYNC_PORT)")]
     Listen {
@@ -85,6 +95,8 @@ pub struct Running {
     metrics_server: Option<(ServerHandle, JoinHandle<()>)>,
     state: web::Data<AppState>,
     background: Vec<JoinHandle<()>>,
+    scheme: Scheme,
+    pulses: Option<Pulses>,
 }
 
 /// Opens the databases and begins to listen. Requests are answered once [`Running::serve`] is polled.
@@ -97,6 +109,10 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
     if settings.public_url.url.port == 0 {
         settings.public_url.url.port = address.port();
     }
+    let certificates = match &settings.tls {
+        Some(files) => Some(Certificates::load(files, clock.clone(), &log)?),
+        None => None,
+    };
     let metrics_failed = |error| {
         let address = settings.metrics.listen.map(|address| address.to_string()).unwrap_or_default();
         StartError::MetricsListen { address, error }
@@ -106,12 +122,20 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
     let backends = backend::open(&settings, clock.clone()).await?;
     let description = backends.description.clone();
     let state = web::Data::new(state(&settings, backends, &log, clock, Arc::clone(&metrics)).await?);
-    let background = background(&settings, &state);
+    let mut background = background(&settings, &state);
     let metrics_server = metrics_listener
         .map(|listener| listener::serve(listener, settings.metrics.token.as_ref(), metrics))
         .transpose()
         .map_err(metrics_failed)?;
-    let server = serve(&settings, state.clone(), listeners)?;
+    let scheme = if certificates.is_some() { Scheme::Https } else { Scheme::Http };
+    let pulses = service_manager::watchdog().map(|_| Pulses::new());
+    if let Some(pulses) = &pulses {
+        pulses.begin_here();
+    }
+    let server = serve(&settings, state.clone(), listeners, certificates.as_ref(), pulses.as_ref())?;
+    if certificates.is_some() || service_manager::is_there() {
+        background.push(actix_web::rt::spawn(tls::watch(certificates, log.clone())));
+    }
     slog::info!(log, "listening";
         "version" => env!("CARGO_PKG_VERSION"),
         "address" => address.to_string(),
@@ -134,7 +158,7 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
         });
         (handle, task)
     });
-    Ok(Running { address, metrics_address, server, metrics_server, state, background })
+    Ok(Running { address, metrics_address, server, metrics_server, state, background, scheme, pulses })
 }
 
 impl Running {
@@ -173,6 +197,22 @@ impl Running {
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Db> {
         Arc::clone(&self.state.db)
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub fn public_url(&self) -> &PublicUrl {
+        &self.state.public_url
+    }
+
+    /// A way to ask it on this machine, with so much time for an answer.
+    pub(crate) fn loopback(&self, timeout: Duration) -> Loopback {
+        Loopback::new(self.scheme, &self.address.ip().to_string(), self.address.port(), timeout)
+    }
+
+    /// Whether its threads live, where somebody wants to know.
+    pub(crate) fn pulses(&self) -> Option<Pulses> {
+        self.pulses.clone()
     }
 
     /// A way to stop the server from elsewhere.
@@ -380,10 +420,20 @@ fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, SocketAddr), StartEr
     Ok((listeners, address))
 }
 
-fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpListener>) -> Result<Server, StartError> {
+fn serve(
+    settings: &Settings,
+    state: web::Data<AppState>,
+    listeners: Vec<TcpListener>,
+    certificates: Option<&Arc<Certificates>>,
+    pulses: Option<&Pulses>,
+) -> Result<Server, StartError> {
     let parts = Parts::of(settings);
     let cors_settings = settings.cors.clone();
+    let pulses = pulses.cloned();
     let mut server = HttpServer::new(move || {
+        if let Some(pulses) = &pulses {
+            pulses.begin_here();
+        }
         App::new()
             .app_data(state.clone())
             .wrap(cors(&cors_settings))
@@ -399,9 +449,15 @@ fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpList
     })
     // Whoever runs the program looks after its signals, and stops the server by its handle.
     .disable_signals()
+    // Phones on bad networks take a while; the default of 3 seconds is for servers in one house.
+    .tls_handshake_timeout(TLS_HANDSHAKE_TIMEOUT)
     .shutdown_timeout(SHUTDOWN_SECONDS);
     for listener in listeners {
-        server = server.listen(listener).map_err(|error| StartError::Listen {
+        let listening = match certificates {
+            Some(certificates) => server.listen_rustls_0_23(listener, certificates.config()?),
+            None => server.listen(listener),
+        };
+        server = listening.map_err(|error| StartError::Listen {
             host: settings.host.clone(),
             port: settings.port,
             error,

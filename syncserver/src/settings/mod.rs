@@ -30,7 +30,7 @@ pub use reference::reference;
 pub use secret::Secret;
 pub use types::{
     AllowedOrigin, Cors, DatabaseSettings, Jwk, Limits, MetricsSettings, Registration, Settings, SizeLimits,
-    StatsdSettings, SyncstorageSettings, TokenserverSettings, Webhook,
+    StatsdSettings, SyncstorageSettings, TlsFiles, TokenserverSettings, Webhook,
 };
 pub use url::{BaseUrl, InvalidUrl, PublicUrl, Scheme};
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub port: u16,
     /// Where clients reach the server.
     pub public_url: PublicUrl,
+    /// The certificate to speak TLS with; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// The folder of the database and the master secret. It may not exist yet.
     pub data_dir: PathBuf,
     /// The secret that signs tokens, when the operator set one.
@@ -87,6 +89,15 @@ pub struct StatsdSettings {
     pub tokenserver_label: String,
     /// Whether every line has the name of this machine.
     pub hostname_tag: bool,
+}
+
+/// Files in PEM form, which are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the server, and behind it those of the authorities up to one that clients know.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Which web pages may talk to the server (CORS).

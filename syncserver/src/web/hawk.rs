@@ -122,7 +122,8 @@ pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool
     let key = Key::new(token.key.as_bytes(), SHA256).map_err(|error| ApiError::Internal(error.to_string()))?;
     let signed = Signed { request, header: &header, key: &key };
     let expected = expected_hosts(request, &state.signed_host);
-    if !expected.iter().any(|(host, port)| signed.matches(host, *port, signed.target())) {
+    let fits = |target: &str| expected.iter().any(|(host, port)| signed.matches(host, *port, target));
+    if !fits(signed.target()) && !bare(signed.target()).is_some_and(|target| fits(&target)) {
         let (reason, why) = signed.explain(&expected, state);
         return Err(ApiError::unauthorized(reason, why));
     }
@@ -188,12 +189,27 @@ fn expected_hosts(request: &HttpRequest, signed_host: &SignedHost) -> Vec<(Strin
     }
 }
 
-/// The port of a URL without one. This server itself speaks plain HTTP; a proxy that speaks TLS says so.
+/// The port of a URL without one. A proxy that speaks TLS says so; else it is for the connection to tell.
 fn default_port(request: &HttpRequest) -> u16 {
     match text(request.headers(), &X_FORWARDED_PROTO).map(|proto| proto.split(',').next().unwrap_or_default().trim()) {
         Some(proto) if proto.eq_ignore_ascii_case("https") => 443,
+        None if request.app_config().secure() => 443,
         _ => 80,
     }
+}
+
+/// The target as it was before a proxy encoded some characters in its path; `None` where there are no such. Proxies in Go
+/// (Caddy, Traefik) do that to what a URL should not hold bare, and clients may have sent, and signed, it bare. Both are
+/// names of the same record.
+fn bare(target: &str) -> Option<String> {
+    const ENCODED: [(&str, &str); 6] =
+        [("%7B", "{"), ("%7D", "}"), ("%22", "\""), ("%5C", "\\"), ("%5E", "^"), ("%7C", "|")];
+    let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
+    if !ENCODED.iter().any(|(encoded, _)| path.contains(encoded)) {
+        return None;
+    }
+    let path = ENCODED.iter().fold(path.to_owned(), |path, (encoded, bare)| path.replace(encoded, bare));
+    Some(path + query)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -245,11 +261,6 @@ impl Signed<'_> {
         if !public.path.is_empty() {
             targets.push(format!("{}{}", public.path, self.target()));
             targets.extend(self.target().strip_prefix(public.path.as_str()).map(ToOwned::to_owned));
-        }
-        // Some proxies encode what is allowed in a path as it is.
-        let bare = self.target().replace("%7B", "{").replace("%7D", "}");
-        if bare != self.target() {
-            targets.push(bare);
         }
         let expects = expected.first().map_or_else(
             || "no host, since the request has no valid Host header".to_owned(),
@@ -312,6 +323,14 @@ mod tests {
         }
         for bad in ["", ":80", "host:", "host:x", "host:99999"] {
             assert_eq!(split_host(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_path_is_made_bare_again() {
+        assert_eq!(bare("/a/%7Bb%7D%22%5C%5E%7C%2F?c=%7B").unwrap(), "/a/{b}\"\\^|%2F?c=%7B");
+        for plain in ["/a/b?c=%7B", "/a%20b", "/{a}", "/%7b"] {
+            assert_eq!(bare(plain), None, "{plain}");
         }
     }
 

@@ -7,7 +7,9 @@ mod commands;
 mod compose;
 mod compose_schema;
 mod context;
+mod deb;
 mod dockerfile;
+mod firefox;
 mod image;
 mod links;
 mod log_fields;
@@ -16,6 +18,7 @@ mod names;
 #[expect(dead_code, reason = "the tests of the program use more of it")]
 mod program;
 mod served;
+mod unit;
 
 use std::fs;
 use std::path::{Path, PathBuf};

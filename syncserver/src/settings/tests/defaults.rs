@@ -133,6 +133,7 @@ fn the_reference_can_be_given_with_everything_uncommented() {
     let mut defaults = defaults();
     assert_eq!(settings.public_url.to_string(), "https://sync.example.com");
     assert_eq!(settings.data_dir, Path::new("/var/lib/syncserver"));
+    assert_eq!(settings.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("/etc/syncserver/privkey.pem")));
     assert_eq!(settings.workers, 4);
     assert!(settings.human_logs && settings.master_secret.is_some());
     assert_eq!(settings.syncstorage.limits.collections.len(), 1);
@@ -148,6 +149,7 @@ fn the_reference_can_be_given_with_everything_uncommented() {
     for settings in [&mut settings, &mut defaults] {
         settings.public_url.explicit = false;
         settings.public_url.url = "http://host".parse().unwrap();
+        settings.tls = None;
         settings.data_dir.clear();
         (settings.master_secret, settings.human_logs, settings.workers) = (None, false, 1);
         settings.warnings.clear();

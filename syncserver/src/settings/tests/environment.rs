@@ -100,6 +100,16 @@ fn a_variable_with_a_file_wins_over_a_value_in_the_settings_file() {
 }
 
 #[test]
+fn the_public_url_of_a_server_with_a_certificate_is_https() {
+    let tls = [("SYNC_TLS_CERTIFICATE", "cert.pem"), ("SYNC_TLS_KEY", "key.pem"), ("SYNC_PORT", "443")];
+    let settings = from_environment(&tls).unwrap();
+    assert_eq!((settings.public_url.to_string().as_str(), settings.public_url.explicit), ("https://127.0.0.1", false));
+    let url = ("SYNC_PUBLIC_URL", "http://sync.example.com");
+    let settings = from_environment(&[&tls[..], &[url]].concat()).unwrap();
+    assert_eq!(settings.public_url.to_string(), "http://sync.example.com", "a proxy may take the TLS off");
+}
+
+#[test]
 fn the_public_url_is_explicit_only_when_it_is_set_itself() {
     let node = ("SYNC_TOKENSERVER__INIT_NODE_URL", "https://node.example:8443/sync/");
     let settings = from_environment(&[node]).unwrap();

@@ -15,8 +15,8 @@ use super::error::SettingsError;
 use super::names::NO_EFFECT_YET;
 use super::proxies::TrustedProxies;
 use super::read::Values;
-use super::types::{AllowedOrigin, Cors, Settings};
-use super::url::{BaseUrl, PublicUrl, is_host_name};
+use super::types::{AllowedOrigin, Cors, Settings, TlsFiles};
+use super::url::{BaseUrl, PublicUrl, Scheme, is_host_name};
 use crate::logging;
 
 /// A shorter master secret can be found by trying.
@@ -32,6 +32,7 @@ pub(super) fn settings(
     let host = values.parsed("host", "an address or a host name, without a port", listener)?;
     let port = values.whole("port", 0..=u16::MAX.into())?;
     let data_dir = data_dir(values, environment)?;
+    let tls = tls(values)?;
     let syncstorage = storage::settings(values, &data_dir)?;
     let tokenserver = tokenserver::settings(values, &syncstorage.database)?;
     if !syncstorage.enabled && !tokenserver.enabled {
@@ -60,7 +61,8 @@ pub(super) fn settings(
         ));
     }
     Ok(Settings {
-        public_url: public_url(values, &host, port)?,
+        public_url: public_url(values, &host, port, tls.is_some())?,
+        tls,
         host,
         port,
         data_dir,
@@ -104,7 +106,25 @@ fn listener(text: &str) -> Option<String> {
     }
 }
 
-fn public_url(values: &Values, host: &str, port: u16) -> Result<PublicUrl, SettingsError> {
+fn tls(values: &Values) -> Result<Option<TlsFiles>, SettingsError> {
+    const NAMES: [&str; 2] = ["tls_certificate", "tls_key"];
+    match (values.optional_path(NAMES[0])?, values.optional_path(NAMES[1])?) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsFiles { certificate: certificate.to_owned(), key: key.to_owned() }))
+        }
+        (certificate, _) => {
+            let [given, missing] = if certificate.is_some() { NAMES } else { [NAMES[1], NAMES[0]] };
+            Err(SettingsError::Contradiction(format!(
+                "{} is set, but not {}: a certificate and its private key are needed, or neither for plain HTTP",
+                values.name(given),
+                values.name(missing),
+            )))
+        }
+    }
+}
+
+fn public_url(values: &Values, host: &str, port: u16, tls: bool) -> Result<PublicUrl, SettingsError> {
     const PUBLIC_URL: &str = "public_url";
     if let Some(url) = url(values, PUBLIC_URL)? {
         if url.path.contains("/1.0/sync") || url.path.ends_with("/1.5") {
@@ -116,7 +136,9 @@ fn public_url(values: &Values, host: &str, port: u16) -> Result<PublicUrl, Setti
         return Ok(PublicUrl { url, explicit: true });
     }
     let node = url(values, "tokenserver.init_node_url")?;
-    Ok(node.map_or_else(|| PublicUrl::of_listener(host, port), |url| PublicUrl { url, explicit: false }))
+    let scheme = if tls { Scheme::Https } else { Scheme::Http };
+    let of_listener = || PublicUrl::of_listener(host, port).over(scheme);
+    Ok(node.map_or_else(of_listener, |url| PublicUrl { url, explicit: false }))
 }
 
 /// A URL. One that is wrong is not shown, since it may hold a password.
