@@ -15,6 +15,8 @@ use syncserver::metrics::{Answered, Metrics, TimedDb};
 use syncserver::settings::{self, StatsdSettings, TrustedProxies};
 use syncserver::state::AppState;
 use syncserver::token::{TokenKeys, TokenPayload};
+use syncserver::web::api_doc::ApiDoc;
+use syncserver::web::front_page::FrontPage;
 use syncserver::web::hawk::{SignedHost, authenticate};
 use syncserver::web::health::Health;
 use syncserver::web::output::{ListFormat, ListWriter};
@@ -56,16 +58,18 @@ fn hawk(c: &mut Criterion) {
         limits: settings.syncstorage.limits.clone(),
         quota: None,
         backoff: None,
-        trusted_proxies: settings.trusted_proxies,
+        trusted_proxies: settings.trusted_proxies.clone(),
         retires_at: None,
         spool_folder: None,
         health: Health::default(),
+        instance: String::new(),
+        front_page: FrontPage::new(&settings.public_url, false),
+        api_doc: ApiDoc::new(&settings).unwrap(),
         clock: Clock::system(),
         log: slog::Logger::root(slog::Discard, slog::o!()),
         log_level: slog::Level::Info,
         metrics: Metrics::new(None).unwrap(),
         reporter: None,
-        instance: String::new(),
     };
     let token = Token::builder(SECRET, 1).build();
     let target = "/1.5/1/info/collections";

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ContentType, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use syncstorage_db_common::{DbError, Fault};
 
@@ -54,6 +54,11 @@ pub enum ApiError {
         /// Why, and what to do about it, for the log.
         why: String,
     },
+    /// 405.
+    MethodNotAllowed {
+        /// The methods that the path does take.
+        allow: &'static str,
+    },
     /// 401 for a token that was good until its time, as every token is one day.
     ExpiredToken,
     /// The database's answer.
@@ -83,7 +88,7 @@ impl ApiError {
         match self {
             Self::Unauthorized { reason, .. } => Some(*reason),
             Self::ExpiredToken => Some(HawkRefusal::Expired),
-            Self::Refused { .. } | Self::Db(_) | Self::Internal(_) => None,
+            Self::Refused { .. } | Self::MethodNotAllowed { .. } | Self::Db(_) | Self::Internal(_) => None,
         }
     }
 
@@ -97,11 +102,6 @@ impl ApiError {
         let why = "a client asks for its storage here, and syncstorage.enabled is false: the proxy, public_url or the \
                    table nodes sends it to the wrong server";
         Self::refused(StatusCode::SERVICE_UNAVAILABLE, WeaveCode::Unknown, why)
-    }
-
-    /// 405.
-    pub fn method_not_allowed() -> Self {
-        Self::refused(StatusCode::METHOD_NOT_ALLOWED, WeaveCode::IllegalMethod, "the path does not take this method")
     }
 
     /// 406.
@@ -126,6 +126,7 @@ impl ApiError {
     pub fn code(&self) -> WeaveCode {
         match self {
             Self::Refused { code, .. } => *code,
+            Self::MethodNotAllowed { .. } => WeaveCode::IllegalMethod,
             Self::Db(DbError::OverQuota) => WeaveCode::OverQuota,
             Self::Db(DbError::BatchTooLarge) => WeaveCode::SizeLimitExceeded,
             Self::Unauthorized { .. } | Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
@@ -144,6 +145,7 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { why, .. } | Self::Unauthorized { why, .. } | Self::Internal(why) => f.write_str(why),
+            Self::MethodNotAllowed { .. } => f.write_str("the path does not take this method"),
             Self::ExpiredToken => f.write_str("the token has expired; the client will get a new one"),
             Self::Db(error) => f.write_str(&chain(error)),
         }
@@ -154,6 +156,7 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Refused { status, .. } => *status,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized { .. } | Self::ExpiredToken => StatusCode::UNAUTHORIZED,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Db(error) => match error {
@@ -183,6 +186,9 @@ impl ResponseError for ApiError {
         }
         if let Self::Db(DbError::NotModified(time) | DbError::PreconditionFailed(time)) = self {
             response.insert_header((X_LAST_MODIFIED, time.to_string()));
+        }
+        if let Self::MethodNotAllowed { allow } = self {
+            response.insert_header((ALLOW, *allow));
         }
         if status == StatusCode::NOT_MODIFIED {
             return response.finish();

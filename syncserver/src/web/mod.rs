@@ -1,5 +1,6 @@
 //! The web layer: what goes over the wire, and nothing of how it is stored.
 
+pub mod api_doc;
 pub mod body;
 pub mod bso;
 pub mod collection;
@@ -7,6 +8,7 @@ mod compression;
 mod counted;
 pub mod error;
 pub mod extract;
+pub mod front_page;
 pub mod hawk;
 pub mod headers;
 pub mod health;

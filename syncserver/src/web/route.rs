@@ -34,6 +34,8 @@ pub enum Route {
     Version,
     /// `/__error__`
     TestError,
+    /// `/api-doc/openapi.json`
+    ApiDoc,
     /// `/`
     FrontPage,
     /// None of them: no such path, or a preflight of CORS.
@@ -42,7 +44,7 @@ pub enum Route {
 
 impl Route {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InfoCollections,
         Self::InfoCounts,
         Self::InfoUsage,
@@ -58,6 +60,7 @@ impl Route {
         Self::LbHeartbeat,
         Self::Version,
         Self::TestError,
+        Self::ApiDoc,
         Self::FrontPage,
         Self::Unmatched,
     ];
@@ -80,6 +83,7 @@ impl Route {
             Self::LbHeartbeat => ("/__lbheartbeat__", "lbheartbeat"),
             Self::Version => ("/__version__", "version"),
             Self::TestError => ("/__error__", "error"),
+            Self::ApiDoc => ("/api-doc/openapi.json", "api_doc"),
             Self::FrontPage => ("/", "front_page"),
             Self::Unmatched => ("unmatched", "unmatched"),
         }

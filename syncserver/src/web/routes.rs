@@ -2,11 +2,12 @@
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, post, put, resource, scope};
-use actix_web::{Resource, guard};
+use actix_web::{HttpRequest, Resource, guard};
 
 use super::error::ApiError;
 use super::route::Route;
-use super::{bso, collection, info, ops};
+use super::{api_doc, bso, collection, front_page, info, ops};
+use crate::settings::Settings;
 use crate::tokenserver;
 
 /// Which parts of the server are on.
@@ -23,6 +24,20 @@ pub struct Parts {
     pub webhooks: bool,
     /// The page that fails on purpose.
     pub test_error: bool,
+}
+
+impl Parts {
+    /// Those that these settings switch on.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            prefix: settings.public_url.path.clone(),
+            storage: settings.syncstorage.enabled,
+            tokens: settings.tokenserver.enabled,
+            webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
+            test_error: settings.test_error,
+        }
+    }
 }
 
 /// All paths.
@@ -69,7 +84,9 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
     if parts.webhooks {
         config.service(tokens_at(Route::Webhook, &["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
     }
-    config.service(at(Route::FrontPage, &["", "/"]).route(read().to(ops::front_page)));
+    // Last, since a request is held against one after the other.
+    config.service(at(Route::ApiDoc, &["/api-doc/openapi.json"]).route(read().to(api_doc::api_doc)));
+    config.service(at(Route::FrontPage, &["", "/"]).route(read().to(front_page::front_page)));
 }
 
 fn storage(config: &mut ServiceConfig) {
@@ -118,6 +135,13 @@ async fn no_such_path() -> Result<&'static str, ApiError> {
     Err(ApiError::no_such_path())
 }
 
-async fn method_not_allowed() -> Result<&'static str, ApiError> {
-    Err(ApiError::method_not_allowed())
+async fn method_not_allowed(request: HttpRequest) -> Result<&'static str, ApiError> {
+    // All but the storage is read only.
+    let allow = match request.app_data::<Route>() {
+        Some(Route::Store) => "DELETE",
+        Some(Route::Collection) => "GET, HEAD, POST, DELETE",
+        Some(Route::Bso) => "GET, HEAD, PUT, DELETE",
+        Some(_) | None => "GET, HEAD",
+    };
+    Err(ApiError::MethodNotAllowed { allow })
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod access_tokens;
+mod api_doc;
 mod auth;
 mod auth_hosts;
 mod batches;
@@ -19,6 +20,7 @@ mod coverage;
 mod dashboards;
 mod deletes;
 mod exposition;
+mod front_page;
 mod headers;
 mod info;
 mod limits;
