@@ -36,7 +36,6 @@ impl Parts {
             tokens: settings.tokenserver.enabled,
             test_error: settings.test_error,
             webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
-            test_error: settings.test_error,
         }
     }
 }
