@@ -3,18 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use actix_web::http::Method;
-use hawk::{Credentials, Key, RequestBuilder, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
-use syncstorage_db_common::{BoxedError, DbError, Fault, Precondition, PurgeBudget};
-use tokenserver_db_common::{Node, ReplacedRow};
+use syncstorage_db_common::{Fault, PurgeBudget};
 
 use crate::causes::chain;
-use crate::detached;
+use crate::node_storage::{NodeStorage, NotDeleted};
 use crate::state::AppState;
-use crate::token::TokenPayload;
 use crate::tokenserver::Tokenserver;
 
 /// How much is removed at once.
@@ -28,12 +24,6 @@ const GRACE_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// How many replaced users are looked at in one go.
 const ROWS: u32 = 100;
-
-/// How long a token for one deletion is good, in seconds.
-const TOKEN_SECONDS: i64 = 300;
-
-/// How long to wait for another node.
-const NODE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a node may answer that it does not delete a user's storage before it is left alone until the next round.
 const MAX_REFUSALS: u32 = 5;
@@ -96,16 +86,22 @@ async fn replaced_users(state: &AppState, tokens: &Tokenserver) -> Result<u64, F
     let mut done = 0;
     let mut after = None;
     let mut failures = Failures::default();
+    let storage = NodeStorage {
+        db: &*state.db,
+        token_keys: Some(&state.token_keys),
+        public_url: state.public_url.to_string(),
+        clock: &state.clock,
+    };
     loop {
         let rows = tokens.db.replaced_rows(state.clock.now_ms() - GRACE_MS, after, ROWS).await?;
         let Some(last) = rows.last() else { return Ok(done) };
         after = Some(last.uid);
         for row in rows {
-            let node = row.node.as_ref().map(|node| url(state, node)).unwrap_or_default();
+            let node = row.node.as_ref().map(|node| storage.url(node)).unwrap_or_default();
             if failures.are_too_many(&node) {
                 continue;
             }
-            match delete_storage(state, &row).await {
+            match storage.delete(row.uid, row.node.as_ref()).await {
                 Ok(()) => done += u64::from(tokens.db.forget_row(row.uid).await?),
                 Err(NotDeleted { reason, node_answers }) => {
                     if failures.note(&node, node_answers) {
@@ -117,26 +113,6 @@ async fn replaced_users(state: &AppState, tokens: &Tokenserver) -> Result<u64, F
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-}
-
-/// Why the storage of a user is still there.
-struct NotDeleted {
-    /// For the log.
-    reason: String,
-    /// Whether it may be different with another user of the same node.
-    node_answers: bool,
-}
-
-impl NotDeleted {
-    fn by_silence(error: &BoxedError) -> Self {
-        Self { reason: chain(&**error), node_answers: false }
-    }
-}
-
-impl From<DbError> for NotDeleted {
-    fn from(error: DbError) -> Self {
-        Self { reason: chain(&error), node_answers: !matches!(error, DbError::Fault(Fault::Unavailable(_))) }
     }
 }
 
@@ -166,66 +142,6 @@ impl Failures {
     fn are_too_many(&self, node: &str) -> bool {
         self.0.get(node).is_some_and(|count| *count >= MAX_REFUSALS)
     }
-}
-
-fn url(state: &AppState, node: &Node) -> String {
-    match node {
-        Node::PublicUrl => state.public_url.to_string(),
-        Node::Url(url) => url.clone(),
-    }
-}
-
-async fn delete_storage(state: &AppState, row: &ReplacedRow) -> Result<(), NotDeleted> {
-    // Where the node is gone, the data is gone with it.
-    let Some(node) = &row.node else { return Ok(()) };
-    let node = url(state, node);
-    if node == state.public_url.to_string() {
-        state.db.delete_store(row.uid, Precondition::None).await?;
-        return Ok(());
-    }
-    let status = delete_on_node(state, &node, row).await.map_err(|error| NotDeleted::by_silence(&error))?;
-    match status {
-        200..300 => Ok(()),
-        // Not even 404 means that there is nothing: a node answers 200 then, and who does not know the path is no node.
-        _ => Err(NotDeleted { reason: format!("it answered {status}"), node_answers: !matches!(status, 502..=504) }),
-    }
-}
-
-/// Asks another node, with a token made for the purpose; the status of its answer.
-async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Result<u16, BoxedError> {
-    let uid = row.uid.get();
-    let url = format!("{}/1.5/{uid}", node.trim_end_matches('/'));
-    let payload = TokenPayload {
-        uid,
-        node: node.to_owned(),
-        expires: (state.clock.now_ms() / 1000 + TOKEN_SECONDS) as f64,
-        ..TokenPayload::default()
-    };
-    let token = state.token_keys.mint(payload).ok_or("the system has no random numbers")?;
-    let base: crate::settings::BaseUrl = node.parse()?;
-    let path = format!("{}/1.5/{uid}", base.path);
-    let credentials = Credentials { id: token.id, key: Key::new(token.key.as_bytes(), SHA256)? };
-    let nonce = format!("{:?}", SystemTime::now());
-    let header =
-        RequestBuilder::new(Method::DELETE.as_str(), &base.host, base.port, &path).request().make_header_full(
-            &credentials,
-            SystemTime::now(),
-            nonce.chars().filter(char::is_ascii_digit).collect::<String>(),
-        )?;
-    let status = detached::run(move || {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(NODE_TIMEOUT))
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        agent
-            .delete(&url)
-            .header("Authorization", format!("Hawk {header}"))
-            .call()
-            .map(|answer| answer.status().as_u16())
-    })
-    .await??;
-    Ok(status)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::purge;
 use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
 use crate::token::TokenKeys;
-use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
+use crate::tokenserver::{AccessTokens, Notes, Tokenserver, Webhook};
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
@@ -199,6 +199,7 @@ async fn tokenserver(
     Ok(Tokenserver {
         db,
         policy: Arc::new(policy(set)),
+        notes: Notes::new(Arc::clone(&backends.admin), log),
         access_tokens: Arc::new(AccessTokens::new(
             &server_url,
             &set.fxa_oauth_jwks,

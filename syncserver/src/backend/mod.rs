@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sqlite_engine::SqliteLocation;
 use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, SecretClaim};
-use tokenserver_db_common::TokenDb;
+use tokenserver_db_common::{TokenAdmin, TokenDb};
 
 use self::engine::{Contents, Engine, Place};
 pub use self::error::BackendError;
@@ -19,6 +19,8 @@ pub struct Backends {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The same, as an operator sees them.
+    pub admin: Arc<dyn TokenAdmin>,
     /// What the tokenserver tells clients of the storage.
     pub node_type: &'static str,
     /// The secret that signs.
@@ -60,6 +62,8 @@ pub struct Attached {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The same, as an operator sees them.
+    pub admin: Arc<dyn TokenAdmin>,
 }
 
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
@@ -79,7 +83,11 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         engines.push(Engine::open(&place, contents, database, 1).await?);
     }
     let (storage, tokens) = pair(engines);
-    Ok(Attached { storage: storage.storage(options(settings, clock)), tokens: tokens.tokens() })
+    Ok(Attached {
+        storage: storage.storage(options(settings, clock)),
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
+    })
 }
 
 /// The storage's engine and the tokenserver's.
@@ -123,7 +131,8 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
         description: storage.describe(),
         node_type: storage.node_type(),
         storage: storage.storage(options(settings, clock)),
-        tokens: tokens.tokens(),
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
         master_secret,
     })
 }
@@ -155,6 +164,14 @@ fn databases(settings: &Settings) -> Result<Vec<Database<'_>>, BackendError> {
         });
     }
     Ok(databases)
+}
+
+/// The master secret of the settings, or the one that the server has made; `None` where there is neither. Makes nothing.
+pub fn known_secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
+    match &settings.master_secret {
+        Some(secret) => Ok(Some(secret.clone())),
+        None => Ok(secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?),
+    }
 }
 
 /// The master secret, and where it came from.

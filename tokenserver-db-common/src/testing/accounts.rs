@@ -78,7 +78,7 @@ pub async fn verdicts_are_listed_until_they_are_taken_back(t: &dyn Fixture) {
         refused_last: None,
         reason: None,
     };
-    assert_eq!(page, [expected.clone()]);
+    assert_eq!(page, std::slice::from_ref(&expected));
     assert_eq!(t.admin().account(BOB).await.unwrap(), Some(expected));
     assert_eq!(t.admin().accounts(allowed, None, 1).await.unwrap()[0].email, ALICE);
     for email in [ALICE, BOB, "nobody@x"] {
