@@ -8,7 +8,7 @@ mod causes;
 pub mod cli;
 mod detached;
 pub mod logging;
-mod node_storage;
+mod node;
 mod purge;
 pub mod server;
 pub mod settings;

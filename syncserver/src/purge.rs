@@ -1,4 +1,4 @@
-//! The removal of what nobody needs any more, in the background.
+//! The removal of what nobody needs any more: in the background, or when told to.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use syncstorage_db_common::{Fault, PurgeBudget};
+use serde::Serialize;
+use slog::Logger;
+use syncstorage_db_common::{Clock, Db, DbResult, Fault, PurgeBudget};
+use tokenserver_db_common::{ReplacedRow, TokenDb};
 
 use crate::causes::chain;
-use crate::node_storage::{NodeStorage, NotDeleted};
-use crate::state::AppState;
-use crate::tokenserver::Tokenserver;
+use crate::node::{Nodes, NotDeleted, url};
 
 /// How much is removed at once.
 const BUDGET: PurgeBudget = PurgeBudget { rows: 1000 };
@@ -32,15 +33,113 @@ const MAX_REFUSALS: u32 = 5;
 /// together do not purge together.
 const FIRST_PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
 
-/// Purges soon, and then again and again.
-pub(crate) async fn every(interval: Duration, state: Arc<AppState>) {
-    let mut byte = [0];
-    // Without random numbers it is the shortest one, which does no harm.
-    let _ = SystemRandom::new().fill(&mut byte);
-    tokio::time::sleep(first_pause(interval, byte[0])).await;
-    loop {
-        once(&state).await;
-        tokio::time::sleep(interval).await;
+/// What a purge needs.
+pub(crate) struct Purge {
+    /// The storage.
+    pub(crate) storage: Arc<dyn Db>,
+    /// The users; `None`: they are not this server's business.
+    pub(crate) tokens: Option<Arc<dyn TokenDb>>,
+    /// The URL of this server's own storage.
+    pub(crate) public_url: String,
+    /// The others.
+    pub(crate) nodes: Nodes,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// What is done and what fails is said here.
+    pub(crate) log: Logger,
+}
+
+/// What a purge has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Outcome {
+    /// Expired records that it removed.
+    pub(crate) bsos: u64,
+    /// Stale batches that it removed.
+    pub(crate) batches: u64,
+    /// Replaced rows of users that it removed, whose storage was deleted before.
+    pub(crate) users: u64,
+    /// What could not be done, and is tried again by the next one: each reason stands in the log.
+    pub(crate) failures: u64,
+}
+
+impl Purge {
+    /// Purges soon, and then again and again.
+    pub(crate) async fn every(self, interval: Duration) {
+        let mut byte = [0];
+        // Without random numbers it is the shortest one, which does no harm.
+        let _ = SystemRandom::new().fill(&mut byte);
+        tokio::time::sleep(first_pause(interval, byte[0])).await;
+        loop {
+            self.once().await;
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// Purges all that there is to purge.
+    pub(crate) async fn once(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Err(error) = self.storage(&mut outcome).await {
+            slog::warn!(self.log, "the purge of expired records failed"; "reason" => chain(&error));
+            outcome.failures += 1;
+        }
+        if let Some(tokens) = &self.tokens
+            && let Err(error) = self.replaced_users(&**tokens, &mut outcome).await
+        {
+            slog::warn!(self.log, "the purge of replaced users failed"; "reason" => chain(&error));
+            outcome.failures += 1;
+        }
+        let Outcome { bsos, batches, users, .. } = outcome;
+        if bsos + batches + users > 0 {
+            slog::info!(self.log, "purged"; "bsos" => bsos, "batches" => batches, "users" => users);
+        }
+        outcome
+    }
+
+    /// Removes expired records and stale batches.
+    async fn storage(&self, outcome: &mut Outcome) -> DbResult<()> {
+        loop {
+            let purged = self.storage.purge(BUDGET).await?;
+            outcome.bsos += purged.bsos;
+            outcome.batches += purged.batches;
+            if !purged.more {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Deletes the storage of users that were replaced, and then their rows. A node that does not answer keeps its rows.
+    async fn replaced_users(&self, tokens: &dyn TokenDb, outcome: &mut Outcome) -> Result<(), Fault> {
+        let mut after = None;
+        let mut failures = Failures::default();
+        loop {
+            let rows = tokens.replaced_rows(self.clock.now_ms() - GRACE_MS, after, ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.uid);
+            for row in rows {
+                let node = row.node.as_ref().map(|node| url(node, &self.public_url).to_owned()).unwrap_or_default();
+                if failures.are_too_many(&node) {
+                    outcome.failures += 1;
+                    continue;
+                }
+                match self.delete_storage(&row).await {
+                    Ok(()) => outcome.users += u64::from(tokens.forget_row(row.uid).await?),
+                    Err(NotDeleted { reason, node_answers }) => {
+                        outcome.failures += 1;
+                        if failures.note(&node, node_answers) {
+                            slog::warn!(self.log, "the storage of a replaced user could not be deleted, and is tried \
+                                again later; further failures of its node in this round are not logged";
+                                "uid" => row.uid.get(), "node" => node, "reason" => reason);
+                        }
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn delete_storage(&self, row: &ReplacedRow) -> Result<(), NotDeleted> {
+        self.nodes.delete_storage(&*self.storage, &self.public_url, row.uid, row.node.as_ref()).await
     }
 }
 
@@ -48,72 +147,6 @@ pub(crate) async fn every(interval: Duration, state: Arc<AppState>) {
 fn first_pause(interval: Duration, chance: u8) -> Duration {
     let (least, span) = FIRST_PAUSE;
     (least + span.mul_f64(f64::from(chance) / 255.0)).min(interval)
-}
-
-/// Purges all that there is to purge.
-async fn once(state: &AppState) {
-    let (mut bsos, mut batches) = (0, 0);
-    loop {
-        match state.db.purge(BUDGET).await {
-            Ok(purged) => {
-                bsos += purged.bsos;
-                batches += purged.batches;
-                if !purged.more {
-                    break;
-                }
-            }
-            Err(error) => {
-                slog::warn!(state.log, "the purge of expired records failed"; "reason" => chain(&error));
-                break;
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    let users = match &state.tokens {
-        Some(tokens) => replaced_users(state, tokens).await.unwrap_or_else(|error| {
-            slog::warn!(state.log, "the purge of replaced users failed"; "reason" => chain(&error));
-            0
-        }),
-        None => 0,
-    };
-    if bsos + batches + users > 0 {
-        slog::info!(state.log, "purged"; "bsos" => bsos, "batches" => batches, "users" => users);
-    }
-}
-
-/// Deletes the storage of users that were replaced, and then their rows. A node that does not answer keeps its rows.
-async fn replaced_users(state: &AppState, tokens: &Tokenserver) -> Result<u64, Fault> {
-    let mut done = 0;
-    let mut after = None;
-    let mut failures = Failures::default();
-    let storage = NodeStorage {
-        db: &*state.db,
-        token_keys: Some(&state.token_keys),
-        public_url: state.public_url.to_string(),
-        clock: &state.clock,
-    };
-    loop {
-        let rows = tokens.db.replaced_rows(state.clock.now_ms() - GRACE_MS, after, ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(done) };
-        after = Some(last.uid);
-        for row in rows {
-            let node = row.node.as_ref().map(|node| storage.url(node)).unwrap_or_default();
-            if failures.are_too_many(&node) {
-                continue;
-            }
-            match storage.delete(row.uid, row.node.as_ref()).await {
-                Ok(()) => done += u64::from(tokens.db.forget_row(row.uid).await?),
-                Err(NotDeleted { reason, node_answers }) => {
-                    if failures.note(&node, node_answers) {
-                        slog::warn!(state.log, "the storage of a replaced user could not be deleted, and is tried again \
-                            later; further failures of its node in this round are not logged";
-                            "uid" => row.uid.get(), "node" => node, "reason" => reason);
-                    }
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
 }
 
 /// The nodes that have failed in this round, with how often they did. One that hangs costs its timeout each time that it

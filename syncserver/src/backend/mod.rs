@@ -64,6 +64,8 @@ pub struct Attached {
     pub tokens: Arc<dyn TokenDb>,
     /// The same, as an operator sees them.
     pub admin: Arc<dyn TokenAdmin>,
+    /// The secret that signs; `None` where none is set and the server has not made one.
+    pub master_secret: Option<Secret>,
 }
 
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
@@ -87,6 +89,7 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         storage: storage.storage(options(settings, clock)),
         tokens: tokens.clone().tokens(),
         admin: tokens.admin(),
+        master_secret: known_secret(settings)?,
     })
 }
 
@@ -167,7 +170,7 @@ fn databases(settings: &Settings) -> Result<Vec<Database<'_>>, BackendError> {
 }
 
 /// The master secret of the settings, or the one that the server has made; `None` where there is neither. Makes nothing.
-pub fn known_secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
+fn known_secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
     match &settings.master_secret {
         Some(secret) => Ok(Some(secret.clone())),
         None => Ok(secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?),
