@@ -29,6 +29,7 @@ mod preconditions;
 mod purge;
 mod quota;
 mod records;
+mod registration;
 mod server;
 mod sign_in;
 mod smoke;

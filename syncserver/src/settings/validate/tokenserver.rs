@@ -8,12 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::super::error::SettingsError;
 use super::super::read::Values;
 use super::super::types::{DatabaseSettings, Jwk, Registration, TokenserverSettings, Webhook};
-use super::super::url::BaseUrl;
+use super::super::url::{BaseUrl, LONGEST_NODE};
 use super::storage::MOST_CONNECTIONS;
 use super::url;
-
-/// The length of the column for nodes.
-const LONGEST_NODE: usize = 64;
 
 pub(super) fn settings(values: &Values, storage: &DatabaseSettings) -> Result<TokenserverSettings, SettingsError> {
     let fxa_email_domain = values.text("tokenserver.fxa_email_domain")?.to_owned();
