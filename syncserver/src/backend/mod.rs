@@ -84,7 +84,7 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         }
         engines.push(Engine::open(&place, contents, database, 1).await?);
     }
-    let (storage, tokens) = pair(engines);
+    let (storage, tokens) = pair(&engines);
     Ok(Attached {
         storage: storage.storage(options(settings, clock)),
         tokens: tokens.clone().tokens(),
@@ -94,8 +94,8 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
 }
 
 /// The storage's engine and the tokenserver's.
-fn pair(engines: Vec<Engine>) -> (Engine, Engine) {
-    match engines.as_slice() {
+fn pair(engines: &[Engine]) -> (Engine, Engine) {
+    match engines {
         [storage, tokens] => (storage.clone(), tokens.clone()),
         shared => (shared[0].clone(), shared[0].clone()),
     }
@@ -120,7 +120,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     for Database { place, contents, settings: database } in databases {
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);
     }
-    let (storage, tokens) = pair(engines.clone());
+    let (storage, tokens) = pair(&engines);
     let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
     let fingerprint = secret_file::fingerprint(master_secret.expose());
     let previous: Vec<_> =

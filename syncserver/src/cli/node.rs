@@ -135,7 +135,7 @@ async fn list(operator: &Operator<'_>, json: bool) -> Result<(), String> {
     for line in &lines {
         let number = |of: fn(&Places) -> i64| line.places.as_ref().map_or_else(String::new, |all| of(all).to_string());
         let state = match &line.places {
-            None => "this server, for those who came before there were nodes",
+            None => "this server: users from before there were nodes",
             Some(Places { downed: true, .. }) => "down",
             Some(Places { backoff: true, .. }) => "no new users",
             Some(_) => "",

@@ -81,6 +81,7 @@ impl<'a> Operator<'a> {
 }
 
 /// A database that failed, as a sentence.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
 pub(super) fn failed(fault: Fault) -> String {
     format!("the database failed: {}", chain(&fault))
 }
