@@ -45,7 +45,7 @@ fn hawk(c: &mut Criterion) {
     let state = AppState {
         db: Arc::new(database()),
         tokens: None,
-        token_keys: TokenKeys::new(SECRET, &[] as &[&str]),
+        token_keys: TokenKeys::new(SECRET, &[] as &[&str]).into(),
         public_url: settings.public_url.clone(),
         signed_host: SignedHost::OfRequest,
         limits: settings.syncstorage.limits.clone(),
@@ -55,6 +55,7 @@ fn hawk(c: &mut Criterion) {
         retires_at: None,
         spool_folder: None,
         health: Health::default(),
+        instance: String::new(),
         clock: Clock::system(),
         log: slog::Logger::root(slog::Discard, slog::o!()),
     };

@@ -153,6 +153,7 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         retires_at: retires_at(settings),
         spool_folder: spool_folder(settings),
         health: Health::default(),
+        instance: instance(),
         clock,
         log: log.clone(),
     })
@@ -167,6 +168,14 @@ pub(crate) fn token_keys(secret: &str, settings: &Settings) -> TokenKeys {
 /// The data folder, where a file can be made in it: with databases elsewhere there need not be one.
 fn spool_folder(settings: &Settings) -> Option<PathBuf> {
     tempfile::tempfile_in(&settings.data_dir).is_ok().then(|| settings.data_dir.clone())
+}
+
+/// Tells this process from any other.
+fn instance() -> String {
+    let mut bytes = [0; 8];
+    // Without random numbers all are taken for one, which only `syncserver doctor` minds.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    format!("{:016x}", u64::from_ne_bytes(bytes))
 }
 
 /// Some time after the set age, by chance, so that servers that were started together do not go together.

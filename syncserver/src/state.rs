@@ -40,6 +40,8 @@ pub struct AppState {
     pub spool_folder: Option<PathBuf>,
     /// Whether the databases are well.
     pub health: Health,
+    /// Tells this process from any other: random text.
+    pub instance: String,
     /// The time.
     pub clock: Clock,
     /// The log.

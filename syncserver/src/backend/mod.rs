@@ -64,6 +64,8 @@ pub struct Attached {
     pub tokens: Arc<dyn TokenDb>,
     /// The same, as an operator sees them.
     pub admin: Arc<dyn TokenAdmin>,
+    /// For people: where the data is.
+    pub description: String,
     /// The secret that signs; `None` where none is set and the server has not made one.
     pub master_secret: Option<Secret>,
 }
@@ -86,6 +88,7 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
     }
     let (storage, tokens) = pair(&engines);
     Ok(Attached {
+        description: storage.describe(),
         storage: storage.storage(options(settings, clock)),
         tokens: tokens.clone().tokens(),
         admin: tokens.admin(),

@@ -2,6 +2,7 @@
 
 mod config;
 mod confirm;
+mod doctor;
 mod format;
 mod generate;
 mod healthcheck;
@@ -46,6 +47,10 @@ enum Command {
     Serve,
     /// Ask the server that runs with these settings whether it and its database are well; for containers.
     Healthcheck,
+    /// Look for what usually goes wrong, and say how to mend it: settings, folders, database, secret, the accounts
+    /// server, and the running server as clients reach it through its public URL. Changes nothing. Ends with the URL for
+    /// Firefox. Exit status 1 when something is wrong.
+    Doctor(doctor::Arguments),
     /// Check the settings and say what is wrong with them, without touching anything.
     CheckConfig,
     /// Bring the tables of the databases up to date, as serving does at its start, and print what was done.
@@ -99,6 +104,7 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::Serve => system.block_on(serve(settings()?)),
         Command::Healthcheck => healthcheck::run(&settings()?),
         Command::CheckConfig => check_config(&settings()?),
+        Command::Doctor(arguments) => system.block_on(doctor::run(&settings()?, arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
         Command::User(command) => system.block_on(user::run(&settings()?, command)),
         Command::Node(command) => system.block_on(node::run(&settings()?, command)),

@@ -22,6 +22,7 @@ use tokenserver_db_common::{Account, Node, Policy, SignIn, SignedIn, TokenDb, To
 pub use access_token::AccessTokens;
 pub use error::ApiTokenError;
 pub use handlers::{has_bearer, method_not_allowed, token};
+pub(crate) use jwks::usable_keys;
 pub use notes::Notes;
 pub use webhook::{Webhook, webhook};
 

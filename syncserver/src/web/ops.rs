@@ -62,12 +62,14 @@ pub async fn lbheartbeat(state: web::Data<AppState>) -> HttpResponse {
 
 /// `GET /__version__`: what is running. Source, commit and build are those that the build was told by the environment
 /// (`SYNCSERVER_SOURCE`, `SYNCSERVER_COMMIT`, `SYNCSERVER_BUILD`), empty where it was not.
-pub async fn version() -> HttpResponse {
-    HttpResponse::Ok().json(json!({
+/// `instance` is random text that tells this process from any other.
+pub async fn version(state: web::Data<AppState>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(json!({
         "source": option_env!("SYNCSERVER_SOURCE").unwrap_or_default(),
         "version": VERSION,
         "commit": option_env!("SYNCSERVER_COMMIT").unwrap_or_default(),
         "build": option_env!("SYNCSERVER_BUILD").unwrap_or_default(),
+        "instance": state.instance,
     }))
 }
 
