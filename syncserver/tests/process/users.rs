@@ -224,3 +224,31 @@ fn a_wrong_command_line_is_told_as_such() {
     crate::program::Refusal::of(command).names(&["there is no database", "--config"]);
     assert!(!folder.data().exists(), "nothing was made");
 }
+
+/// On a terminal, which `script` makes, a person is asked.
+#[tokio::test]
+async fn on_a_terminal_the_uid_has_to_be_typed() {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    let site = Site::start(&[]);
+    let (uid, mut client) = site.sign_in(ALICE).await;
+    client.keep("a", "hers").await;
+    let wipe_with = |answer: String| {
+        let line = format!("{} user wipe {ALICE}", crate::program::BINARY);
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        let mut command = site.folder.command_of(script, &[("SYNC_PORT", &site.server.addr.port().to_string())]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, shown) = wipe_with("yes".to_owned());
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains(&format!("Type {uid} to go on")) && shown.contains("nothing was done"), "{shown}");
+    assert_eq!(client.kept("a").await, "hers");
+    let (code, shown) = wipe_with(uid.to_string());
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(client.get("/storage/kept/a").await.status, 404);
+}
