@@ -25,6 +25,8 @@ use crate::settings::{AllowedOrigin, Registration, Secret, Settings, Tokenserver
 use crate::state::AppState;
 use crate::token::TokenKeys;
 use crate::tokenserver::{AccessTokens, Notes, Tokenserver, Webhook};
+use crate::web::api_doc::ApiDoc;
+use crate::web::front_page::FrontPage;
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
@@ -44,6 +46,9 @@ pub enum StartError {
     /// The databases.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The description of the API: a mistake in the program.
+    #[error("the description of the API is broken, which is a mistake in this program: {0}")]
+    ApiDoc(serde_json::Error),
     /// The address.
     #[error("cannot listen on {host}, port {port}: {error} (settings: host, port; SYNC_HOST, SYNC_PORT)")]
     Listen {
@@ -153,6 +158,8 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         retires_at: retires_at(settings),
         spool_folder: spool_folder(settings),
         health: Health::default(),
+        front_page: FrontPage::new(&settings.public_url, settings.tokenserver.enabled),
+        api_doc: ApiDoc::new(settings).map_err(StartError::ApiDoc)?,
         instance: instance(),
         clock,
         log: log.clone(),
@@ -298,12 +305,7 @@ fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, SocketAddr), StartEr
 }
 
 fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpListener>) -> Result<Server, StartError> {
-    let parts = Parts {
-        prefix: settings.public_url.path.clone(),
-        storage: settings.syncstorage.enabled,
-        tokens: settings.tokenserver.enabled,
-        webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
-    };
+    let parts = Parts::of(settings);
     let cors_settings = settings.cors.clone();
     let mut server = HttpServer::new(move || {
         App::new()

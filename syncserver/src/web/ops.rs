@@ -1,9 +1,9 @@
-//! What operators and load balancers ask, and the page that a person sees.
+//! What operators and load balancers ask.
 
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
@@ -71,25 +71,4 @@ pub async fn version(state: web::Data<AppState>) -> HttpResponse {
         "build": option_env!("SYNCSERVER_BUILD").unwrap_or_default(),
         "instance": state.instance,
     }))
-}
-
-/// `GET /`: how to point a browser here.
-pub async fn front_page(state: web::Data<AppState>) -> HttpResponse {
-    let page = include_str!("front_page.html")
-        .replace("{{version}}", VERSION)
-        .replace("{{url}}", &escape(&state.public_url.to_string()));
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
-        .insert_header((
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-            ),
-        ))
-        .body(page)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
