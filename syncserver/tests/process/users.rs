@@ -252,3 +252,20 @@ async fn on_a_terminal_the_uid_has_to_be_typed() {
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(client.get("/storage/kept/a").await.status, 404);
 }
+
+/// On SQLite the command is a second process that writes to the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_get_their_turn_while_the_server_is_busy() {
+    let site = Site::start(&[]);
+    let (uid, _) = site.sign_in(ALICE).await;
+    let load = crate::load::Load::on(&site.server, "busy").await;
+    for n in 0..10 {
+        site.done(&["user", "allow", &format!("{n:032x}")]);
+        site.done(&["user", "show", &uid.to_string()]);
+    }
+    assert_eq!(site.json(&["user", "list", "--allowed", "--json"]).as_array().unwrap().len(), 10);
+    site.server.terminate();
+    load.end().await;
+    let errors: Vec<_> = site.server.log_lines().into_iter().filter(|line| line.contains("locked")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}

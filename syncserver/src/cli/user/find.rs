@@ -21,7 +21,11 @@ fn readings(text: &str) -> Vec<UserFilter> {
     if text.contains('@') {
         return vec![UserFilter::Email(text.to_owned())];
     }
-    let account = UserFilter::FxaUid(if is_hex(text) { text.to_ascii_lowercase() } else { text.to_owned() });
+    // Also where it is all digits: nobody writes a uid like that.
+    if is_hex(text) {
+        return vec![UserFilter::FxaUid(text.to_ascii_lowercase())];
+    }
+    let account = UserFilter::FxaUid(text.to_owned());
     match text.parse::<UserId>() {
         Ok(uid) => vec![UserFilter::Uid(uid), account],
         Err(_) => vec![account],
@@ -82,6 +86,9 @@ impl Operator<'_> {
                 )),
             };
         }
+        if is_hex(text) {
+            return Ok(format!("{}@{domain}", text.to_ascii_lowercase()));
+        }
         if text.parse::<UserId>().is_ok() {
             return Err(format!(
                 "there is no storage user {text}; name an account that is not yet a user by its id (32 hexadecimal digits)"
@@ -90,11 +97,8 @@ impl Operator<'_> {
         if text.is_empty() || text.len() + 1 + domain.len() > 255 || text.chars().any(char::is_control) {
             return Err(format!("{text:?} is no account's id"));
         }
-        if !is_hex(text) {
-            eprintln!("note: {text} does not look like the id of a Mozilla account, which has 32 hexadecimal digits");
-            return Ok(format!("{text}@{domain}"));
-        }
-        Ok(format!("{}@{domain}", text.to_ascii_lowercase()))
+        eprintln!("note: {text} does not look like the id of a Mozilla account, which has 32 hexadecimal digits");
+        Ok(format!("{text}@{domain}"))
     }
 }
 
@@ -110,7 +114,7 @@ mod tests {
             ("a11ce@accounts.example", vec![UserFilter::Email("a11ce@accounts.example".to_owned())]),
             ("12@x", vec![UserFilter::Email("12@x".to_owned())]),
             ("A11CE000000000000000000000000001", vec![account("a11ce000000000000000000000000001")]),
-            ("00000000000000000000000000000001", vec![uid(1), account("00000000000000000000000000000001")]),
+            ("00000000000000000000000000000001", vec![account("00000000000000000000000000000001")]),
             ("99999999999999999999999999999999", vec![account("99999999999999999999999999999999")]),
             ("42", vec![uid(42), account("42")]),
             ("-42", vec![account("-42")]),
