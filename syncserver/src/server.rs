@@ -30,7 +30,7 @@ use crate::settings::{AllowedOrigin, PublicUrl, Registration, Scheme, Secret, Se
 use crate::state::AppState;
 use crate::tls::{Certificates, TlsError};
 use crate::token::TokenKeys;
-use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
+use crate::tokenserver::{AccessTokens, Notes, Tokenserver, Webhook};
 use crate::web::api_doc::ApiDoc;
 use crate::web::front_page::FrontPage;
 use crate::web::hawk::SignedHost;
@@ -336,6 +336,7 @@ async fn tokenserver(
     Ok(Tokenserver {
         db,
         policy: Arc::new(policy(set)),
+        notes: Notes::new(Arc::clone(&backends.admin), log),
         access_tokens: Arc::new(AccessTokens::new(
             &server_url,
             &set.fxa_oauth_jwks,

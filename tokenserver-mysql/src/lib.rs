@@ -17,6 +17,10 @@ use network_engine::{Connection, MysqlEngine};
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
+mod accounts;
+mod admin;
+mod devices;
+mod listing;
 mod lock;
 mod nodes;
 mod purge;

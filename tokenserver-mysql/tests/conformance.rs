@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, MysqlEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenDb};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenAdmin, TokenDb};
 use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenDb};
 
 struct MysqlFixture {
@@ -30,6 +30,10 @@ async fn open() -> MysqlFixture {
 #[async_trait]
 impl Fixture for MysqlFixture {
     fn db(&self) -> Arc<dyn TokenDb> {
+        Arc::new(MysqlTokenDb::new(Arc::clone(&self.engine)))
+    }
+
+    fn admin(&self) -> Arc<dyn TokenAdmin> {
         Arc::new(MysqlTokenDb::new(Arc::clone(&self.engine)))
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, Location, PostgresEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenDb};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenAdmin, TokenDb};
 use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenDb};
 
 struct PostgresFixture {
@@ -32,6 +32,10 @@ async fn open() -> PostgresFixture {
 #[async_trait]
 impl Fixture for PostgresFixture {
     fn db(&self) -> Arc<dyn TokenDb> {
+        Arc::new(PostgresTokenDb::new(Arc::clone(&self.engine)))
+    }
+
+    fn admin(&self) -> Arc<dyn TokenAdmin> {
         Arc::new(PostgresTokenDb::new(Arc::clone(&self.engine)))
     }
 

@@ -12,7 +12,7 @@ use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation, sql};
 use syncstorage_db_common::Fault;
 use tempfile::TempDir;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, SignIn, TokenDb};
+use tokenserver_db_common::{Account, SignIn, TokenAdmin, TokenDb};
 use tokenserver_sqlite::{COMPONENT, MIGRATIONS, SqliteTokenDb};
 
 struct SqliteFixture {
@@ -38,6 +38,10 @@ async fn file() -> SqliteFixture {
 #[async_trait]
 impl Fixture for SqliteFixture {
     fn db(&self) -> Arc<dyn TokenDb> {
+        Arc::new(SqliteTokenDb::new(Arc::clone(&self.engine)))
+    }
+
+    fn admin(&self) -> Arc<dyn TokenAdmin> {
         Arc::new(SqliteTokenDb::new(Arc::clone(&self.engine)))
     }
 

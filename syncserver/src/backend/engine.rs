@@ -11,7 +11,7 @@ use syncstorage_db_common::{Db, DbOptions, Fault, PoolStatus, SecretClaim, Secre
 use syncstorage_mysql::MysqlDb;
 use syncstorage_postgres::PostgresDb;
 use syncstorage_sqlite::SqliteDb;
-use tokenserver_db_common::TokenDb;
+use tokenserver_db_common::{TokenAdmin, TokenDb};
 use tokenserver_mysql::MysqlTokenDb;
 use tokenserver_postgres::PostgresTokenDb;
 use tokenserver_sqlite::SqliteTokenDb;
@@ -169,6 +169,14 @@ impl Engine {
     }
 
     pub(super) fn tokens(self) -> Arc<dyn TokenDb> {
+        match self {
+            Self::Sqlite(engine) => Arc::new(SqliteTokenDb::new(engine)),
+            Self::Postgres(engine) => Arc::new(PostgresTokenDb::new(engine)),
+            Self::Mysql(engine) => Arc::new(MysqlTokenDb::new(engine)),
+        }
+    }
+
+    pub(super) fn admin(self) -> Arc<dyn TokenAdmin> {
         match self {
             Self::Sqlite(engine) => Arc::new(SqliteTokenDb::new(engine)),
             Self::Postgres(engine) => Arc::new(PostgresTokenDb::new(engine)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sqlite_engine::SqliteLocation;
 pub use sqlite_engine::{COMMIT_SIZES, WriterStatus};
 use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, PoolStatus, SecretClaim};
-use tokenserver_db_common::TokenDb;
+use tokenserver_db_common::{TokenAdmin, TokenDb};
 
 use self::engine::{Contents, Engine, Place};
 pub use self::error::BackendError;
@@ -20,6 +20,8 @@ pub struct Backends {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The same, as an operator sees them.
+    pub admin: Arc<dyn TokenAdmin>,
     /// What the tokenserver tells clients of the storage.
     pub node_type: &'static str,
     /// The secret that signs.
@@ -73,6 +75,8 @@ pub struct Attached {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The same, as an operator sees them.
+    pub admin: Arc<dyn TokenAdmin>,
     /// For people: where the data is.
     pub description: String,
     /// The secret that signs; `None` where none is set and the server has not made one.
@@ -95,23 +99,19 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         }
         engines.push(Engine::open(&place, contents, database, 1).await?);
     }
-    let (storage, tokens) = pair(engines);
-    let master_secret = match &settings.master_secret {
-        Some(secret) => Some(secret.clone()),
-        None => secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?,
-    };
-    let description = storage.describe();
+    let (storage, tokens) = pair(&engines);
     Ok(Attached {
-        description,
+        description: storage.describe(),
         storage: storage.storage(options(settings, clock)),
-        tokens: tokens.tokens(),
-        master_secret,
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
+        master_secret: known_secret(settings)?,
     })
 }
 
 /// The storage's engine and the tokenserver's.
-fn pair(engines: Vec<Engine>) -> (Engine, Engine) {
-    match engines.as_slice() {
+fn pair(engines: &[Engine]) -> (Engine, Engine) {
+    match engines {
         [storage, tokens] => (storage.clone(), tokens.clone()),
         shared => (shared[0].clone(), shared[0].clone()),
     }
@@ -136,7 +136,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     for Database { place, contents, settings: database } in databases {
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);
     }
-    let (storage, tokens) = pair(engines.clone());
+    let (storage, tokens) = pair(&engines);
     let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
     let fingerprint = secret_file::fingerprint(master_secret.expose());
     let previous: Vec<_> =
@@ -151,7 +151,8 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
         node_type: storage.node_type(),
         probes: engines.iter().zip(["storage", "tokenserver"]).map(|(engine, name)| engine.probe(name)).collect(),
         storage: storage.storage(options(settings, clock)),
-        tokens: tokens.tokens(),
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
         master_secret,
     })
 }
@@ -183,6 +184,14 @@ fn databases(settings: &Settings) -> Result<Vec<Database<'_>>, BackendError> {
         });
     }
     Ok(databases)
+}
+
+/// The master secret of the settings, or the one that the server has made; `None` where there is neither. Makes nothing.
+fn known_secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
+    match &settings.master_secret {
+        Some(secret) => Ok(Some(secret.clone())),
+        None => Ok(secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?),
+    }
 }
 
 /// The master secret, and where it came from.

@@ -1,12 +1,17 @@
 //! The command line. Each command has a module of its own, with its arguments and what it does.
 
 mod config;
+mod confirm;
 mod doctor;
+mod format;
 mod generate;
 mod healthcheck;
 mod migrate;
+mod node;
+mod operator;
 mod output;
 mod purge;
+mod user;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,6 +58,12 @@ enum Command {
     /// Remove what nobody needs any more: expired records, abandoned uploads, the storage of replaced users. The server
     /// does it by itself (purge_interval), so this is for those who would rather do it at a time of their own.
     Purge(purge::Arguments),
+    /// Look after users: who there is, who may come, and what they have stored. Works while the server runs.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Look after storage nodes, where there are several. Works while the server runs.
+    #[command(subcommand)]
+    Node(node::Command),
     /// Print every setting with its description and default, as a settings file to start from.
     Settings,
     /// What the settings come to.
@@ -95,6 +106,8 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::CheckConfig => check_config(&settings()?),
         Command::Doctor(arguments) => system.block_on(doctor::run(&settings()?, arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
+        Command::User(command) => system.block_on(user::run(&settings()?, command)),
+        Command::Node(command) => system.block_on(node::run(&settings()?, command)),
         Command::Migrate(arguments) => system.block_on(migrate::run(&settings()?, arguments)),
     }
 }

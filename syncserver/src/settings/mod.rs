@@ -32,7 +32,7 @@ pub use types::{
     AllowedOrigin, Cors, DatabaseSettings, Jwk, Limits, MetricsSettings, Registration, Settings, SizeLimits,
     StatsdSettings, SyncstorageSettings, TlsFiles, TokenserverSettings, Webhook,
 };
-pub use url::{BaseUrl, InvalidUrl, PublicUrl, Scheme};
+pub use url::{BaseUrl, InvalidUrl, LONGEST_NODE, PublicUrl, Scheme};
 
 use layers::Layer;
 use read::Values;

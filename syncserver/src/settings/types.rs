@@ -223,12 +223,12 @@ pub struct TokenserverSettings {
     pub fxa_webhook: Option<Webhook>,
 }
 
-/// Who may sign in for the first time. Those who did so before are not asked.
+/// Who may sign in for the first time. Those who did so before are not asked. `syncserver user deny` counts more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registration {
     /// Everybody.
     Open,
-    /// Accounts with these ids.
+    /// Accounts with these ids, and those that were let in by `syncserver user allow`.
     AllowList(BTreeSet<String>),
     /// Nobody.
     Closed,

@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Deref;
 use std::str::FromStr;
 
+/// The longest URL that a storage node may have, in bytes: the length of the column.
+pub const LONGEST_NODE: usize = 64;
+
 /// The scheme of a [`BaseUrl`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use actix_web::guard::GuardContext;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::LetIn;
 use super::error::{ApiTokenError, stamp};
 use super::key_id::KeyId;
 use crate::state::AppState;
@@ -47,7 +48,10 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
     let claims = claims?;
     let duration = duration(request.query_string(), tokens.token_duration);
     let public_url = state.public_url.to_string();
-    let answer = tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;
+    let LetIn { answer, uid } =
+        tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;
+    let user_agent = request.headers().get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    tokens.notes.device(uid, &user_agent.unwrap_or_default(), state.clock.now_ms());
     let mut response = HttpResponse::Ok();
     stamp(&mut response, &state.clock);
     Ok(response.json(answer))

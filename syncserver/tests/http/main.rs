@@ -34,6 +34,7 @@ mod preconditions;
 mod purge;
 mod quota;
 mod records;
+mod registration;
 mod request_log;
 mod server;
 mod sign_in;

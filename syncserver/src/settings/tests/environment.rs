@@ -140,12 +140,16 @@ fn registration_has_an_older_name() {
         (&[(new, "closed")], Registration::Closed),
         (&[(new, "closed"), (old, "false")], Registration::Closed),
         (&[(new, "open"), (old, "true")], Registration::Open),
+        (&[(new, "allow_list")], Registration::AllowList(BTreeSet::new())),
+        (&[(new, "allow_list"), (old, "true")], Registration::AllowList(BTreeSet::new())),
     ] {
         assert_eq!(registration(variables), expected, "{variables:?}");
     }
     let list = ("SYNC_TOKENSERVER__ALLOW_LIST", "abc@api.accounts.firefox.com");
     let expected = Registration::AllowList(BTreeSet::from(["abc".to_owned()]));
-    assert_eq!(registration(&[(new, "open"), list]), expected);
+    for given in [&[list][..], &[(new, "allow_list"), list], &[(old, "true"), list]] {
+        assert_eq!(registration(given), expected, "{given:?}");
+    }
 }
 
 #[test]
