@@ -8,6 +8,7 @@
 //! With the feature `testing`, [`testing`] holds the conformance suite that every backend runs.
 
 mod account;
+mod archive;
 mod db;
 mod error;
 pub mod nodes;
@@ -19,6 +20,7 @@ pub mod rules;
 pub mod testing;
 
 pub use account::{Account, InvalidAccount};
+pub use archive::{NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
 pub use db::{SignIn, SignedIn, TokenDb};
 pub use error::{Refusal, TokenError};
 pub use policy::{Policy, Registration};

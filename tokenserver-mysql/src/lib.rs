@@ -17,12 +17,15 @@ use network_engine::{Connection, MysqlEngine};
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
+mod archive;
 mod lock;
 mod nodes;
 mod purge;
 mod service;
 mod sign_in;
 mod users;
+
+pub use crate::archive::MysqlTokenArchive;
 
 /// A connection of the engine.
 type Conn = Connection<AsyncMysqlConnection>;

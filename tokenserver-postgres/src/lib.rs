@@ -12,11 +12,14 @@ use network_engine::PostgresEngine;
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
+mod archive;
 mod nodes;
 mod purge;
 mod service;
 mod sign_in;
 mod users;
+
+pub use crate::archive::PostgresTokenArchive;
 
 /// The name of this component in the database.
 pub const COMPONENT: &str = "tokenserver";

@@ -10,11 +10,14 @@ use sqlite_engine::SqliteEngine;
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
+mod archive;
 mod nodes;
 mod purge;
 mod service;
 mod sign_in;
 mod users;
+
+pub use crate::archive::{SqliteTokenArchive, SqliteTokenSource};
 
 /// The name of this component of the file, for [`SqliteEngine::open`].
 pub const COMPONENT: &str = "tokenserver";
