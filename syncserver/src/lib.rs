@@ -8,6 +8,7 @@ mod causes;
 pub mod cli;
 mod detached;
 pub mod logging;
+mod node;
 mod purge;
 pub mod server;
 pub mod settings;

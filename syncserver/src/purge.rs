@@ -1,21 +1,18 @@
-//! The removal of what nobody needs any more, in the background.
+//! The removal of what nobody needs any more: in the background, or when told to.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use actix_web::http::Method;
-use hawk::{Credentials, Key, RequestBuilder, SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
-use syncstorage_db_common::{BoxedError, DbError, Fault, Precondition, PurgeBudget};
-use tokenserver_db_common::{Node, ReplacedRow};
+use serde::Serialize;
+use slog::Logger;
+use syncstorage_db_common::{BoxedError, Clock, Db, DbError, DbResult, Fault, Precondition, PurgeBudget};
+use tokenserver_db_common::{Node, ReplacedRow, TokenDb};
 
 use crate::causes::chain;
-use crate::detached;
-use crate::state::AppState;
-use crate::token::TokenPayload;
-use crate::tokenserver::Tokenserver;
+use crate::node::Nodes;
 
 /// How much is removed at once.
 const BUDGET: PurgeBudget = PurgeBudget { rows: 1000 };
@@ -29,12 +26,6 @@ const GRACE_MS: i64 = 24 * 60 * 60 * 1000;
 /// How many replaced users are looked at in one go.
 const ROWS: u32 = 100;
 
-/// How long a token for one deletion is good, in seconds.
-const TOKEN_SECONDS: i64 = 300;
-
-/// How long to wait for another node.
-const NODE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How often a node may answer that it does not delete a user's storage before it is left alone until the next round.
 const MAX_REFUSALS: u32 = 5;
 
@@ -42,15 +33,135 @@ const MAX_REFUSALS: u32 = 5;
 /// together do not purge together.
 const FIRST_PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
 
-/// Purges soon, and then again and again.
-pub(crate) async fn every(interval: Duration, state: Arc<AppState>) {
-    let mut byte = [0];
-    // Without random numbers it is the shortest one, which does no harm.
-    let _ = SystemRandom::new().fill(&mut byte);
-    tokio::time::sleep(first_pause(interval, byte[0])).await;
-    loop {
-        once(&state).await;
-        tokio::time::sleep(interval).await;
+/// What a purge needs.
+pub(crate) struct Purge {
+    /// The storage.
+    pub(crate) storage: Arc<dyn Db>,
+    /// The users; `None`: they are not this server's business.
+    pub(crate) tokens: Option<Arc<dyn TokenDb>>,
+    /// The URL of this server's own storage.
+    pub(crate) public_url: String,
+    /// The others.
+    pub(crate) nodes: Nodes,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// What is done and what fails is said here.
+    pub(crate) log: Logger,
+}
+
+/// What a purge has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Outcome {
+    /// Expired records that it removed.
+    pub(crate) bsos: u64,
+    /// Stale batches that it removed.
+    pub(crate) batches: u64,
+    /// Replaced rows of users that it removed, whose storage was deleted before.
+    pub(crate) users: u64,
+    /// What could not be done, and is tried again by the next one: each reason stands in the log.
+    pub(crate) failures: u64,
+}
+
+impl Purge {
+    /// Purges soon, and then again and again.
+    pub(crate) async fn every(self, interval: Duration) {
+        let mut byte = [0];
+        // Without random numbers it is the shortest one, which does no harm.
+        let _ = SystemRandom::new().fill(&mut byte);
+        tokio::time::sleep(first_pause(interval, byte[0])).await;
+        loop {
+            self.once().await;
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// Purges all that there is to purge.
+    pub(crate) async fn once(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Err(error) = self.storage(&mut outcome).await {
+            slog::warn!(self.log, "the purge of expired records failed"; "reason" => chain(&error));
+            outcome.failures += 1;
+        }
+        if let Some(tokens) = &self.tokens
+            && let Err(error) = self.replaced_users(&**tokens, &mut outcome).await
+        {
+            slog::warn!(self.log, "the purge of replaced users failed"; "reason" => chain(&error));
+            outcome.failures += 1;
+        }
+        let Outcome { bsos, batches, users, .. } = outcome;
+        if bsos + batches + users > 0 {
+            slog::info!(self.log, "purged"; "bsos" => bsos, "batches" => batches, "users" => users);
+        }
+        outcome
+    }
+
+    /// Removes expired records and stale batches.
+    async fn storage(&self, outcome: &mut Outcome) -> DbResult<()> {
+        loop {
+            let purged = self.storage.purge(BUDGET).await?;
+            outcome.bsos += purged.bsos;
+            outcome.batches += purged.batches;
+            if !purged.more {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Deletes the storage of users that were replaced, and then their rows. A node that does not answer keeps its rows.
+    async fn replaced_users(&self, tokens: &dyn TokenDb, outcome: &mut Outcome) -> Result<(), Fault> {
+        let mut after = None;
+        let mut failures = Failures::default();
+        loop {
+            let rows = tokens.replaced_rows(self.clock.now_ms() - GRACE_MS, after, ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.uid);
+            for row in rows {
+                let node = row.node.as_ref().map(|node| self.url(node)).unwrap_or_default();
+                if failures.are_too_many(&node) {
+                    outcome.failures += 1;
+                    continue;
+                }
+                match self.delete_storage(&row).await {
+                    Ok(()) => outcome.users += u64::from(tokens.forget_row(row.uid).await?),
+                    Err(NotDeleted { reason, node_answers }) => {
+                        outcome.failures += 1;
+                        if failures.note(&node, node_answers) {
+                            slog::warn!(self.log, "the storage of a replaced user could not be deleted, and is tried \
+                                again later; further failures of its node in this round are not logged";
+                                "uid" => row.uid.get(), "node" => node, "reason" => reason);
+                        }
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    fn url(&self, node: &Node) -> String {
+        match node {
+            Node::PublicUrl => self.public_url.clone(),
+            Node::Url(url) => url.clone(),
+        }
+    }
+
+    async fn delete_storage(&self, row: &ReplacedRow) -> Result<(), NotDeleted> {
+        // Where the node is gone, the data is gone with it.
+        let Some(node) = &row.node else { return Ok(()) };
+        let node = self.url(node);
+        if node == self.public_url {
+            self.storage.delete_store(row.uid, Precondition::None).await?;
+            return Ok(());
+        }
+        let answer = self.nodes.delete_store(&node, row.uid).await;
+        match answer.map_err(|error| NotDeleted::by_silence(&error))? {
+            200..300 => Ok(()),
+            // Not even 404 means that there is nothing: a node answers 200 then, and who does not know the path is no
+            // node.
+            status => {
+                Err(NotDeleted { reason: format!("it answered {status}"), node_answers: !matches!(status, 502..=504) })
+            }
+        }
     }
 }
 
@@ -58,66 +169,6 @@ pub(crate) async fn every(interval: Duration, state: Arc<AppState>) {
 fn first_pause(interval: Duration, chance: u8) -> Duration {
     let (least, span) = FIRST_PAUSE;
     (least + span.mul_f64(f64::from(chance) / 255.0)).min(interval)
-}
-
-/// Purges all that there is to purge.
-async fn once(state: &AppState) {
-    let (mut bsos, mut batches) = (0, 0);
-    loop {
-        match state.db.purge(BUDGET).await {
-            Ok(purged) => {
-                bsos += purged.bsos;
-                batches += purged.batches;
-                if !purged.more {
-                    break;
-                }
-            }
-            Err(error) => {
-                slog::warn!(state.log, "the purge of expired records failed"; "reason" => chain(&error));
-                break;
-            }
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    let users = match &state.tokens {
-        Some(tokens) => replaced_users(state, tokens).await.unwrap_or_else(|error| {
-            slog::warn!(state.log, "the purge of replaced users failed"; "reason" => chain(&error));
-            0
-        }),
-        None => 0,
-    };
-    if bsos + batches + users > 0 {
-        slog::info!(state.log, "purged"; "bsos" => bsos, "batches" => batches, "users" => users);
-    }
-}
-
-/// Deletes the storage of users that were replaced, and then their rows. A node that does not answer keeps its rows.
-async fn replaced_users(state: &AppState, tokens: &Tokenserver) -> Result<u64, Fault> {
-    let mut done = 0;
-    let mut after = None;
-    let mut failures = Failures::default();
-    loop {
-        let rows = tokens.db.replaced_rows(state.clock.now_ms() - GRACE_MS, after, ROWS).await?;
-        let Some(last) = rows.last() else { return Ok(done) };
-        after = Some(last.uid);
-        for row in rows {
-            let node = row.node.as_ref().map(|node| url(state, node)).unwrap_or_default();
-            if failures.are_too_many(&node) {
-                continue;
-            }
-            match delete_storage(state, &row).await {
-                Ok(()) => done += u64::from(tokens.db.forget_row(row.uid).await?),
-                Err(NotDeleted { reason, node_answers }) => {
-                    if failures.note(&node, node_answers) {
-                        slog::warn!(state.log, "the storage of a replaced user could not be deleted, and is tried again \
-                            later; further failures of its node in this round are not logged";
-                            "uid" => row.uid.get(), "node" => node, "reason" => reason);
-                    }
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
 }
 
 /// Why the storage of a user is still there.
@@ -166,66 +217,6 @@ impl Failures {
     fn are_too_many(&self, node: &str) -> bool {
         self.0.get(node).is_some_and(|count| *count >= MAX_REFUSALS)
     }
-}
-
-fn url(state: &AppState, node: &Node) -> String {
-    match node {
-        Node::PublicUrl => state.public_url.to_string(),
-        Node::Url(url) => url.clone(),
-    }
-}
-
-async fn delete_storage(state: &AppState, row: &ReplacedRow) -> Result<(), NotDeleted> {
-    // Where the node is gone, the data is gone with it.
-    let Some(node) = &row.node else { return Ok(()) };
-    let node = url(state, node);
-    if node == state.public_url.to_string() {
-        state.db.delete_store(row.uid, Precondition::None).await?;
-        return Ok(());
-    }
-    let status = delete_on_node(state, &node, row).await.map_err(|error| NotDeleted::by_silence(&error))?;
-    match status {
-        200..300 => Ok(()),
-        // Not even 404 means that there is nothing: a node answers 200 then, and who does not know the path is no node.
-        _ => Err(NotDeleted { reason: format!("it answered {status}"), node_answers: !matches!(status, 502..=504) }),
-    }
-}
-
-/// Asks another node, with a token made for the purpose; the status of its answer.
-async fn delete_on_node(state: &AppState, node: &str, row: &ReplacedRow) -> Result<u16, BoxedError> {
-    let uid = row.uid.get();
-    let url = format!("{}/1.5/{uid}", node.trim_end_matches('/'));
-    let payload = TokenPayload {
-        uid,
-        node: node.to_owned(),
-        expires: (state.clock.now_ms() / 1000 + TOKEN_SECONDS) as f64,
-        ..TokenPayload::default()
-    };
-    let token = state.token_keys.mint(payload).ok_or("the system has no random numbers")?;
-    let base: crate::settings::BaseUrl = node.parse()?;
-    let path = format!("{}/1.5/{uid}", base.path);
-    let credentials = Credentials { id: token.id, key: Key::new(token.key.as_bytes(), SHA256)? };
-    let nonce = format!("{:?}", SystemTime::now());
-    let header =
-        RequestBuilder::new(Method::DELETE.as_str(), &base.host, base.port, &path).request().make_header_full(
-            &credentials,
-            SystemTime::now(),
-            nonce.chars().filter(char::is_ascii_digit).collect::<String>(),
-        )?;
-    let status = detached::run(move || {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(NODE_TIMEOUT))
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        agent
-            .delete(&url)
-            .header("Authorization", format!("Hawk {header}"))
-            .call()
-            .map(|answer| answer.status().as_u16())
-    })
-    .await??;
-    Ok(status)
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
-use crate::purge;
+use crate::node::Nodes;
+use crate::purge::Purge;
 use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
 use crate::token::TokenKeys;
@@ -134,7 +135,6 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     } else {
         SignedHost::OfRequest
     };
-    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
     let secret = backends.master_secret.expose();
     let tokens = match settings.tokenserver.enabled {
         true => Some(tokenserver(settings, &backends, secret, log).await?),
@@ -143,7 +143,7 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
     Ok(AppState {
         db: backends.storage,
         tokens,
-        token_keys: TokenKeys::new(secret, &previous),
+        token_keys: Arc::new(token_keys(secret, settings)),
         public_url,
         signed_host,
         limits: settings.syncstorage.limits.clone(),
@@ -156,6 +156,12 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         clock,
         log: log.clone(),
     })
+}
+
+/// The keys of the master secret and of those before it.
+pub(crate) fn token_keys(secret: &str, settings: &Settings) -> TokenKeys {
+    let previous: Vec<&str> = settings.previous_master_secrets.iter().map(Secret::expose).collect();
+    TokenKeys::new(secret, &previous)
 }
 
 /// The data folder, where a file can be made in it: with databases elsewhere there need not be one.
@@ -247,8 +253,15 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
         tasks.push(actix_web::rt::spawn(async move { access_tokens.keep_fresh().await }));
     }
     if let Some(interval) = settings.purge_interval {
-        let state = state.clone().into_inner();
-        tasks.push(actix_web::rt::spawn(purge::every(interval, state)));
+        let purge = Purge {
+            storage: Arc::clone(&state.db),
+            tokens: state.tokens.as_ref().map(|tokens| Arc::clone(&tokens.db)),
+            public_url: state.public_url.to_string(),
+            nodes: Nodes { token_keys: Some(Arc::clone(&state.token_keys)), clock: state.clock.clone() },
+            clock: state.clock.clone(),
+            log: state.log.clone(),
+        };
+        tasks.push(actix_web::rt::spawn(purge.every(interval)));
     }
     tasks
 }

@@ -51,6 +51,12 @@ impl StopSignals {
             server.stop(true).await;
         }
     }
+
+    /// Waits for the first one.
+    pub(crate) async fn received(self) {
+        // Without a word from the thread there is nothing to wait for.
+        let _ = self.first.await;
+    }
 }
 
 fn begin() -> io::Result<(Runtime, Signals)> {

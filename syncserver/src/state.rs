@@ -20,7 +20,7 @@ pub struct AppState {
     /// The tokenserver, if it is on.
     pub tokens: Option<Tokenserver>,
     /// The keys of the master secret.
-    pub token_keys: TokenKeys,
+    pub token_keys: Arc<TokenKeys>,
     /// Where clients reach this server.
     pub public_url: PublicUrl,
     /// Which host and port clients sign.

@@ -60,6 +60,8 @@ pub struct Attached {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The secret that signs; `None` where none is set and the server has not made one.
+    pub master_secret: Option<Secret>,
 }
 
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
@@ -79,7 +81,11 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         engines.push(Engine::open(&place, contents, database, 1).await?);
     }
     let (storage, tokens) = pair(engines);
-    Ok(Attached { storage: storage.storage(options(settings, clock)), tokens: tokens.tokens() })
+    let master_secret = match &settings.master_secret {
+        Some(secret) => Some(secret.clone()),
+        None => secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?,
+    };
+    Ok(Attached { storage: storage.storage(options(settings, clock)), tokens: tokens.tokens(), master_secret })
 }
 
 /// The storage's engine and the tokenserver's.

@@ -1,10 +1,13 @@
 //! The command line. Each command has a module of its own, with its arguments and what it does.
 
+mod config;
+mod generate;
 mod healthcheck;
 mod migrate;
 mod output;
+mod purge;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -42,8 +45,20 @@ enum Command {
     CheckConfig,
     /// Bring the tables of the databases up to date, as serving does at its start, and print what was done.
     Migrate(migrate::Arguments),
+    /// Remove what nobody needs any more: expired records, abandoned uploads, the storage of replaced users. The server
+    /// does it by itself (purge_interval), so this is for those who would rather do it at a time of their own.
+    Purge(purge::Arguments),
     /// Print every setting with its description and default, as a settings file to start from.
     Settings,
+    /// What the settings come to.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Print a new random secret, good for master_secret and for metrics_token.
+    GenerateSecret,
+    /// Print a script that completes this program's commands and options in a shell.
+    Completions(generate::Completions),
+    /// Print the manual page of this program, to be read by man.
+    Man(generate::Man),
 }
 
 /// Runs the program.
@@ -51,14 +66,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let command = arguments.command.unwrap_or(Command::Serve);
-    let result = match command {
-        Command::Settings => output::print(settings::reference()),
-        command => match settings::load(arguments.config.as_deref(), std::env::vars_os()) {
-            Ok(settings) => run(command, settings),
-            Err(error) => Err(wrong_settings(&error)),
-        },
-    };
-    match result {
+    match run(command, arguments.config.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("syncserver: {error}");
@@ -67,14 +75,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command that needs the settings. An error is a sentence for the operator.
-fn run(command: Command, settings: Settings) -> Result<(), String> {
+/// Runs a command. An error is a sentence for the operator.
+fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
     let system = actix_web::rt::System::new();
+    let settings = || settings::load(file, std::env::vars_os()).map_err(|error| wrong_settings(&error));
     match command {
-        Command::Serve => system.block_on(serve(settings)),
-        Command::Healthcheck => healthcheck::run(&settings),
-        Command::CheckConfig | Command::Settings => check_config(&settings),
-        Command::Migrate(arguments) => system.block_on(migrate::run(&settings, arguments)),
+        Command::Settings => output::print(settings::reference()),
+        Command::Config(command) => config::run(command, file),
+        Command::GenerateSecret => generate::secret(),
+        Command::Completions(arguments) => generate::completions(arguments),
+        Command::Man(arguments) => generate::man(&arguments),
+        Command::Serve => system.block_on(serve(settings()?)),
+        Command::Healthcheck => healthcheck::run(&settings()?),
+        Command::CheckConfig => check_config(&settings()?),
+        Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
+        Command::Migrate(arguments) => system.block_on(migrate::run(&settings()?, arguments)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! values their types, `validate` makes a [`Settings`] of them that contradicts itself nowhere. Names and defaults
 //! stand in `config/syncserver.toml` alone, which [`reference()`] returns.
 
+mod effective;
 mod error;
 mod layers;
 
@@ -22,6 +23,7 @@ use std::path::Path;
 
 use config::Config;
 
+pub use effective::Effective;
 pub use error::SettingsError;
 pub use proxies::{InvalidNetwork, Network, TrustedProxies};
 pub use reference::reference;
@@ -43,12 +45,37 @@ where
     N: Into<OsString>,
     V: Into<OsString>,
 {
+    let (_, settings) = load_values(file, environment)?;
+    Ok(settings)
+}
+
+/// The settings that [`load`] would return, each with where it came from, and no secret among them.
+pub fn dump<N, V>(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (N, V)>,
+) -> Result<Vec<Effective>, SettingsError>
+where
+    N: Into<OsString>,
+    V: Into<OsString>,
+{
+    let (values, settings) = load_values(file, environment)?;
+    Ok(effective::effective(&values, &settings))
+}
+
+fn load_values<N, V>(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (N, V)>,
+) -> Result<(Values, Settings), SettingsError>
+where
+    N: Into<OsString>,
+    V: Into<OsString>,
+{
     let file = file.map_or_else(|| Ok(Layer::default()), Layer::file)?;
     let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect::<Vec<_>>();
     merge(file, &environment)
 }
 
-fn merge(file: Layer, environment: &[(OsString, OsString)]) -> Result<Settings, SettingsError> {
+fn merge(file: Layer, environment: &[(OsString, OsString)]) -> Result<(Values, Settings), SettingsError> {
     let variables = Layer::environment(environment)?;
     let mut warnings = Vec::new();
     let ignored = [file.ignored.as_slice(), variables.ignored.as_slice()].concat();
@@ -58,7 +85,9 @@ fn merge(file: Layer, environment: &[(OsString, OsString)]) -> Result<Settings, 
     warnings.extend_from_slice(&variables.warnings);
     let config = Config::builder().add_source(Layer::defaults()?).add_source(file).add_source(variables).build();
     let config = config.map_err(|error| SettingsError::Contradiction(error.to_string()))?;
-    validate::settings(&Values(config), environment, warnings)
+    let values = Values(config);
+    let settings = validate::settings(&values, environment, warnings)?;
+    Ok((values, settings))
 }
 
 #[cfg(test)]

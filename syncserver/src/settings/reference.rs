@@ -26,6 +26,8 @@ pub(super) struct Setting {
     pub(super) variable: String,
     /// The default, as TOML.
     pub(super) default: Option<&'static str>,
+    /// The default, or an example of a value where there is none: what a value looks like, as TOML.
+    pub(super) shape: &'static str,
 }
 
 /// All settings, in the order of the reference.
@@ -39,7 +41,8 @@ pub(super) fn settings() -> &'static [Setting] {
                 Line::Setting { name, value } => {
                     let path = format!("{section}{name}");
                     let default = (!value.starts_with(EXAMPLE)).then_some(value);
-                    settings.push(Setting { variable: variable(&path), path, default });
+                    let shape = value.trim_start_matches(EXAMPLE).trim_start();
+                    settings.push(Setting { variable: variable(&path), path, default, shape });
                 }
                 Line::Other => {}
             }

@@ -20,7 +20,7 @@ fn from_environment(variables: &[(&str, &str)]) -> Result<Settings, SettingsErro
 /// Loads with the text of a settings file, which is called `my.toml`, and with variables.
 fn from_file(text: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-    merge(Layer::toml(Path::new("my.toml"), text)?, &variables)
+    merge(Layer::toml(Path::new("my.toml"), text)?, &variables).map(|(_, settings)| settings)
 }
 
 /// A folder with files in it.

@@ -6,6 +6,7 @@
 
 mod client;
 mod command_line;
+mod commands;
 mod crash;
 mod databases;
 mod first_start;

@@ -1,0 +1,69 @@
+//! Other storage nodes, as this server speaks to them: with a token that it makes for itself.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix_web::http::Method;
+use hawk::{Credentials, Key, RequestBuilder, SHA256};
+use syncstorage_db_common::{BoxedError, Clock, UserId};
+
+use crate::detached;
+use crate::settings::BaseUrl;
+use crate::token::{TokenKeys, TokenPayload};
+
+/// How long a token for one deletion is good, in seconds.
+const TOKEN_SECONDS: i64 = 300;
+
+/// How long to wait for another node.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Deletes storage on other nodes.
+pub(crate) struct Nodes {
+    /// The keys that all nodes have; `None`: they are not known.
+    pub(crate) token_keys: Option<Arc<TokenKeys>>,
+    /// The time that the tokens are made at.
+    pub(crate) clock: Clock,
+}
+
+impl Nodes {
+    /// Asks the node at `node` to delete all that a user has there; the status of its answer. 2xx: it is gone.
+    pub(crate) async fn delete_store(&self, node: &str, uid: UserId) -> Result<u16, BoxedError> {
+        let uid = uid.get();
+        let url = format!("{}/1.5/{uid}", node.trim_end_matches('/'));
+        let payload = TokenPayload {
+            uid,
+            node: node.to_owned(),
+            expires: (self.clock.now_ms() / 1000 + TOKEN_SECONDS) as f64,
+            ..TokenPayload::default()
+        };
+        let keys = self.token_keys.as_ref().ok_or(
+            "another node is asked with a token, which takes the master secret that all nodes have, and none is set \
+             (setting: master_secret; SYNC_MASTER_SECRET)",
+        )?;
+        let token = keys.mint(payload).ok_or("the system has no random numbers")?;
+        let base: BaseUrl = node.parse()?;
+        let path = format!("{}/1.5/{uid}", base.path);
+        let credentials = Credentials { id: token.id, key: Key::new(token.key.as_bytes(), SHA256)? };
+        let nonce = format!("{:?}", SystemTime::now());
+        let header =
+            RequestBuilder::new(Method::DELETE.as_str(), &base.host, base.port, &path).request().make_header_full(
+                &credentials,
+                SystemTime::now(),
+                nonce.chars().filter(char::is_ascii_digit).collect::<String>(),
+            )?;
+        let status = detached::run(move || {
+            let agent = ureq::Agent::config_builder()
+                .timeout_global(Some(TIMEOUT))
+                .http_status_as_error(false)
+                .build()
+                .new_agent();
+            agent
+                .delete(&url)
+                .header("Authorization", format!("Hawk {header}"))
+                .call()
+                .map(|answer| answer.status().as_u16())
+        })
+        .await??;
+        Ok(status)
+    }
+}
