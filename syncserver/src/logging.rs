@@ -46,7 +46,7 @@ fn json<W: Write>(out: W) -> Json<W> {
 }
 
 /// A time in UTC by RFC 3339 with milliseconds, such as `2013-12-28T12:23:27.410Z`.
-fn rfc3339(time: SystemTime) -> String {
+pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
     let (year, month, day) = civil_date(days);
