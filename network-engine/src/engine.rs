@@ -122,6 +122,12 @@ impl<C: Driver> Engine<C> {
         Ok(conn)
     }
 
+    /// Whether the database has a table of that name.
+    pub async fn has_table(&self, name: &'static str) -> Result<bool, Fault> {
+        let mut conn = self.connection().await?;
+        Ok(!conn.texts(C::FIND_TABLE, Some(name)).await?.is_empty())
+    }
+
     /// A note about the database as a whole that was left in it.
     pub async fn note(&self, name: &'static str) -> Result<Option<String>, Fault> {
         let mut conn = self.connection().await?;

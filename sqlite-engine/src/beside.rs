@@ -35,6 +35,10 @@ pub fn is_in_use(path: &Path) -> Result<bool, Fault> {
         return Ok(false);
     }
     let mut conn = open::connect(path, Duration::ZERO).map_err(Fault::unavailable)?;
+    if open::is_foreign(&mut conn).map_err(Fault::unavailable)? {
+        // Not one to be touched; whoever opens it says so.
+        return Ok(false);
+    }
     match conn.batch_execute("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE; COMMIT") {
         Ok(()) => Ok(false),
         Err(error) if error.to_string().contains("locked") => Ok(true),

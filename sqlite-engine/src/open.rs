@@ -142,7 +142,7 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConne
 }
 
 /// Whether the database has tables and was not made by this server. Reads the file for the first time, too.
-fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
+pub(crate) fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
     let words = |fault: Fault| match fault {
         Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
     };

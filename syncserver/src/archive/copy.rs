@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use syncstorage_db_common::{
-    BsoId, CollectionName, DbResult, Fault, Sink, StorageSource, StorageTarget, StoredBso, StoredItem,
+    BsoId, CollectionName, DbError, DbResult, Fault, Sink, StorageSource, StorageTarget, StoredBso, StoredItem,
 };
 use tokenserver_db_common::{TokenItem, TokenSource, TokenTarget};
 
@@ -75,7 +75,11 @@ impl Sources {
     pub fn dump_here(&self, now_ms: i64, sink: &mut dyn Sink<Item>) -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        runtime.block_on(self.dump(now_ms, sink)).map_err(|error| chain(&error))
+        runtime.block_on(self.dump(now_ms, sink)).map_err(|error| match error {
+            // Its own words: these are about answers to clients.
+            DbError::Output(error) => error.to_string(),
+            error => chain(&error),
+        })
     }
 }
 

@@ -7,9 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use syncstorage_db_common::{
-    Bso, BsoId, CollectionName, CollectionRef, StoredBso, StoredItem, SyncTimestamp, UserId,
-};
+use syncstorage_db_common::{Bso, BsoId, CollectionName, CollectionRef, StoredBso, StoredItem, SyncTimestamp, UserId};
 use tokenserver_db_common::{NodeItem, Numbers, TokenItem, UserItem};
 
 use super::{Counts, Item};

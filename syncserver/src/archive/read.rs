@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use ring::digest::{Context, SHA256};
 
 use super::format::{Header, HeaderLine, Parsed, Place, VERSION, VersionOnly};
-use super::seal::Unsealing;
+use super::seal::{LENGTH, Unsealing};
 use super::write::hex;
 use super::{Counts, Item};
 
@@ -118,7 +118,7 @@ impl<R: Read> Reader<R> {
             Ok(()) => {}
             // Whatever it is that cannot even be begun.
             Err(BackupError::Damaged { reason, .. }) => return Err(BackupError::NotABackup(format!(" ({reason})"))),
-            Err(BackupError::CutOff { bytes, .. }) if bytes < 8 => {
+            Err(BackupError::CutOff { bytes, .. }) if bytes <= LENGTH as u64 => {
                 return Err(BackupError::NotABackup(format!(": it has {bytes} bytes")));
             }
             Err(other) => return Err(other),
@@ -220,4 +220,3 @@ fn header_of(line: &[u8]) -> Result<Header, BackupError> {
     }
     Ok(serde_json::from_slice::<HeaderLine<Header>>(line).map_err(not)?.syncserver_backup)
 }
-

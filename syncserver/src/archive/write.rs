@@ -26,8 +26,7 @@ impl<W: Write> Writer<W> {
     pub fn new(to: W, header: Header) -> io::Result<Self> {
         let mut encoder = zstd::Encoder::new(Sealing::new(to), LEVEL)?;
         encoder.include_checksum(true)?;
-        let mut writer =
-            Self { encoder, digest: Context::new(&SHA256), counts: Counts::default(), line: Vec::new() };
+        let mut writer = Self { encoder, digest: Context::new(&SHA256), counts: Counts::default(), line: Vec::new() };
         serde_json::to_writer(&mut writer.line, &HeaderLine { syncserver_backup: header })?;
         writer.write_line()?;
         Ok(writer)

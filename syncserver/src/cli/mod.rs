@@ -1,11 +1,16 @@
 //! The command line. Each command has a module of its own, with its arguments and what it does.
 
+mod backup;
 mod config;
+mod copying;
 mod generate;
 mod healthcheck;
+mod import;
 mod migrate;
 mod output;
 mod purge;
+mod restore;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +53,16 @@ enum Command {
     /// Remove what nobody needs any more: expired records, abandoned uploads, the storage of replaced users. The server
     /// does it by itself (purge_interval), so this is for those who would rather do it at a time of their own.
     Purge(purge::Arguments),
+    /// Write all that the server keeps into one file, while it serves: records, users, nodes. The file is good for every
+    /// kind of database. The master secret is not in it.
+    Backup(backup::Arguments),
+    /// Fill the databases from a backup, while no server runs on them.
+    Restore(restore::Arguments),
+    /// Check that a backup is whole and as it was written.
+    Verify(verify::Arguments),
+    /// Copy everything from another database: one of another kind, one of syncstorage-rs, or one of the old server in
+    /// Python. That one is only read.
+    Import(import::Arguments),
     /// Print every setting with its description and default, as a settings file to start from.
     Settings,
     /// What the settings come to.
@@ -88,6 +103,10 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::Serve => system.block_on(serve(settings()?)),
         Command::Healthcheck => healthcheck::run(&settings()?),
         Command::CheckConfig => check_config(&settings()?),
+        Command::Backup(arguments) => system.block_on(backup::run(&settings()?, arguments)),
+        Command::Restore(arguments) => system.block_on(restore::run(&settings()?, arguments)),
+        Command::Verify(arguments) => system.block_on(verify::run(settings, arguments)),
+        Command::Import(arguments) => system.block_on(import::run(&settings()?, arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
         Command::Migrate(arguments) => system.block_on(migrate::run(&settings()?, arguments)),
     }
