@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, MysqlEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenDb};
-use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenDb};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenDb, TokenTarget};
+use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenArchive, MysqlTokenDb};
 
 struct MysqlFixture {
     engine: Arc<MysqlEngine>,
@@ -31,6 +31,10 @@ async fn open() -> MysqlFixture {
 impl Fixture for MysqlFixture {
     fn db(&self) -> Arc<dyn TokenDb> {
         Arc::new(MysqlTokenDb::new(Arc::clone(&self.engine)))
+    }
+
+    fn archive(&self) -> Arc<dyn TokenTarget> {
+        Arc::new(MysqlTokenArchive::new(Arc::clone(&self.engine)))
     }
 
     async fn execute(&self, statement: &str) {

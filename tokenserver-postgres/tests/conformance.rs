@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, Location, PostgresEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenDb};
-use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenDb};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenDb, TokenTarget};
+use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenArchive, PostgresTokenDb};
 
 struct PostgresFixture {
     engine: Arc<PostgresEngine>,
@@ -33,6 +33,10 @@ async fn open() -> PostgresFixture {
 impl Fixture for PostgresFixture {
     fn db(&self) -> Arc<dyn TokenDb> {
         Arc::new(PostgresTokenDb::new(Arc::clone(&self.engine)))
+    }
+
+    fn archive(&self) -> Arc<dyn TokenTarget> {
+        Arc::new(PostgresTokenArchive::new(Arc::clone(&self.engine)))
     }
 
     async fn execute(&self, statement: &str) {

@@ -116,8 +116,10 @@ impl<R: Read> Reader<R> {
         let began = reader.next_line();
         match began {
             Ok(()) => {}
-            // Whatever it is that cannot even be begun.
-            Err(BackupError::Damaged { reason, .. }) => return Err(BackupError::NotABackup(format!(" ({reason})"))),
+            // It does not even begin as zstd's files do.
+            Err(BackupError::Damaged { reason, .. }) if reason.contains("Unknown frame descriptor") => {
+                return Err(BackupError::NotABackup(String::new()));
+            }
             Err(BackupError::CutOff { bytes, .. }) if bytes <= LENGTH as u64 => {
                 return Err(BackupError::NotABackup(format!(": it has {bytes} bytes")));
             }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Account, NodeRow, Policy, Refusal, SERVICE, SignIn, SignedIn, TokenDb, TokenError};
+use crate::{Account, NodeRow, Policy, Refusal, SERVICE, SignIn, SignedIn, TokenDb, TokenError, TokenTarget};
 
+pub mod archive;
 pub mod moves;
 pub mod nodes;
 pub mod operations;
@@ -24,6 +25,9 @@ pub mod sign_in;
 pub trait Fixture: Send + Sync {
     /// The backend. It must not have looked at the tables yet: some cases change the service's id first.
     fn db(&self) -> Arc<dyn TokenDb>;
+
+    /// The same tables as a whole.
+    fn archive(&self) -> Arc<dyn TokenTarget>;
 
     /// Runs a statement, which is written so that every engine takes it.
     async fn execute(&self, statement: &str);
@@ -104,6 +108,12 @@ macro_rules! conformance_suite {
             races::of_two_new_keys_at_once_one_wins,
             races::a_generation_never_goes_back,
             races::a_node_added_twice_at_once_is_there_once,
+            archive::rows_of_every_kind_come_back_as_they_were_loaded,
+            archive::what_sign_ins_made_is_dumped_by_uid_and_loaded_again,
+            archive::a_number_that_was_given_elsewhere_is_not_given_again,
+            archive::a_clear_takes_users_and_nodes_and_keeps_their_numbers,
+            archive::rows_of_other_services_are_neither_dumped_nor_cleared,
+            archive::a_load_that_fails_leaves_nothing,
         }
     };
     ($open:path; $($module:ident::$case:ident,)*) => {
@@ -213,6 +223,7 @@ mod tests {
     fn every_case_is_stamped() {
         let suite = include_str!("mod.rs");
         let modules = [
+            ("archive", include_str!("archive.rs")),
             ("moves", include_str!("moves.rs")),
             ("nodes", include_str!("nodes.rs")),
             ("operations", include_str!("operations.rs")),
