@@ -20,10 +20,10 @@ EACH = $(if $(WITHOUT),$(ASKED),postgres mysql)
 WHOLE = $(if $(WITHOUT),-p syncserver --lib --test packaging,--workspace --all-features --test cluster) \
 	--test http --test process --test wire
 
-.PHONY: help run build test lint fmt e2e bench docs
+.PHONY: help run build test lint fmt e2e browser api-check bench docs
 
 help: ## List the targets
-	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
 
 run: ## Serve Sync on http://127.0.0.1:8000, with no configuration
 	cargo run --release --bin syncserver
@@ -46,6 +46,12 @@ fmt: ## Format the code
 e2e: build ## Have two real Firefoxes sync through the server (needs firefox-esr and python3)
 	$(TESTDB) --database sync $(BACKEND) -- \
 		python3 tools/firefox-e2e/run.py --binary target/release/syncserver --backend $(BACKEND) $(ARGS)
+
+browser: build ## Look at the front page in a real Chromium (needs chromium, chromedriver, npm and python3)
+	python3 tools/browser/run.py --binary target/release/syncserver $(ARGS)
+
+api-check: build ## Hold the server against its OpenAPI description (needs python3 with venv; installs schemathesis)
+	python3 tools/api-check/run.py --binary target/release/syncserver $(ARGS)
 
 bench: build ## Measure the server: whole, under load, and its inner parts
 	cargo bench -p syncserver --bench inner

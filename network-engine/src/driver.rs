@@ -49,6 +49,9 @@ pub trait Driver: PoolableConnection + Send + 'static {
         values: Vec<String>,
     ) -> impl Future<Output = QueryResult<usize>> + Send;
 
+    /// A statement after which the connection waits for a lock so many seconds at most.
+    fn limit_locks(seconds: u64) -> String;
+
     /// Runs one migration. It blocks: Diesel's migrations know no other way.
     fn migrate(self, migration: &dyn Migration<Self::Backend>) -> MigrationResult<Self>;
 

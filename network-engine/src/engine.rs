@@ -229,10 +229,10 @@ impl<C: Driver> Engine<C> {
         }
     }
 
-    /// Asks the server for real whether it answers.
+    /// Has the server take a write that changes nothing: whether it answers, has our tables, and is no read-only copy.
     pub async fn check(&self) -> Result<(), Fault> {
         let mut conn = self.connection().await?;
-        conn.batch("SELECT 1").await
+        conn.change(C::CHANGE_META, ["", "no such name", ""].map(ToOwned::to_owned).to_vec()).await.map(drop)
     }
 
     /// How busy the connections are.

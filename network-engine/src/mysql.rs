@@ -65,6 +65,10 @@ impl Driver for AsyncMysqlConnection {
         statement.execute(self).await
     }
 
+    fn limit_locks(seconds: u64) -> String {
+        format!("SET innodb_lock_wait_timeout = {seconds}")
+    }
+
     fn migrate(self, migration: &dyn Migration<Mysql>) -> MigrationResult<Self> {
         let mut conn = AsyncConnectionWrapper::<Self>::from(self);
         migration.run(&mut conn)?;

@@ -102,7 +102,12 @@ impl<C: Driver> managed::Manager for Manager<C> {
     type Error = Fault;
 
     async fn create(&self) -> Result<C, Fault> {
-        C::connect(&self.location).await.map_err(Fault::unavailable)
+        let mut conn = C::connect(&self.location).await.map_err(Fault::unavailable)?;
+        // Servers wait for ever by themselves, or for so long that the client has given up. A migration, which may have to
+        // wait for others, comes through a connection of its own.
+        let limit = C::limit_locks(self.options.wait_limit.as_secs().max(1));
+        conn.batch_execute(&limit).await.map_err(Fault::unavailable)?;
+        Ok(conn)
     }
 
     async fn recycle(&self, conn: &mut C, metrics: &Metrics) -> RecycleResult<Fault> {

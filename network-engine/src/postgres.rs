@@ -65,6 +65,10 @@ impl Driver for AsyncPgConnection {
         statement.execute(self).await
     }
 
+    fn limit_locks(seconds: u64) -> String {
+        format!("SET lock_timeout = '{seconds}s'")
+    }
+
     fn migrate(self, migration: &dyn Migration<Pg>) -> MigrationResult<Self> {
         let mut conn = AsyncConnectionWrapper::<Self>::from(self);
         migration.run(&mut conn)?;

@@ -88,6 +88,8 @@ on_both! {
     a_server_that_is_away_is_unavailable_and_back_by_itself
     what_keeps_a_program_out_is_told_apart
     a_unix_socket_will_do
+    a_check_asks_for_a_table_and_for_a_write
+    a_connection_waits_for_a_lock_as_long_as_for_itself
 }
 
 fn location(url: &str) -> Location {
@@ -376,6 +378,32 @@ async fn a_unix_socket_will_do<C: Kind>() {
     let elsewhere = format!("{}?{}=/nowhere/at/all", database.url(), C::SOCKET_PARAMETER);
     let refused = Engine::<C>::open(&location(&elsewhere), EngineOptions::default(), Vec::new()).await;
     assert!(matches!(refused.err(), Some(OpenError::Unreachable { .. })));
+}
+
+async fn a_check_asks_for_a_table_and_for_a_write<C: Kind>() {
+    let database = C::database();
+    let engine = open::<C>(&database).await;
+    engine.check().await.unwrap();
+    database.execute("DROP TABLE syncserver_meta");
+    engine.check().await.unwrap_err();
+}
+
+async fn a_connection_waits_for_a_lock_as_long_as_for_itself<C: Kind>() {
+    let database = C::database();
+    database.execute(TABLE);
+    database.execute("INSERT INTO numbers VALUES (1, 0)");
+    let options = EngineOptions { wait_limit: Duration::from_secs(1), ..EngineOptions::default() };
+    let engine = open_with::<C>(database.url(), options).await;
+    database.execute("BEGIN; UPDATE numbers SET value = 1 WHERE number = 1");
+    let begun = Instant::now();
+    let refused = engine
+        .transaction::<(), Fault, _>("", |conn| {
+            async move { conn.batch("UPDATE numbers SET value = 2 WHERE number = 1").await }.boxed()
+        })
+        .await;
+    assert!(matches!(refused, Err(Fault::Unavailable(_))), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    database.execute("ROLLBACK");
 }
 
 async fn a_lock_that_is_not_given_back_is_waited_for_within_a_bound<C: Kind>() {

@@ -12,6 +12,8 @@ use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation};
 use syncserver::settings;
 use syncserver::state::AppState;
 use syncserver::token::{TokenKeys, TokenPayload};
+use syncserver::web::api_doc::ApiDoc;
+use syncserver::web::front_page::FrontPage;
 use syncserver::web::hawk::{SignedHost, authenticate};
 use syncserver::web::health::Health;
 use syncserver::web::output::{ListFormat, ListWriter};
@@ -45,16 +47,19 @@ fn hawk(c: &mut Criterion) {
     let state = AppState {
         db: Arc::new(database()),
         tokens: None,
-        token_keys: TokenKeys::new(SECRET, &[] as &[&str]),
+        token_keys: Arc::new(TokenKeys::new(SECRET, &[] as &[&str])),
         public_url: settings.public_url.clone(),
         signed_host: SignedHost::OfRequest,
         limits: settings.syncstorage.limits.clone(),
         quota: None,
         backoff: None,
-        trusted_proxies: settings.trusted_proxies,
+        trusted_proxies: settings.trusted_proxies.clone(),
         retires_at: None,
         spool_folder: None,
         health: Health::default(),
+        instance: String::new(),
+        front_page: FrontPage::new(&settings.public_url, false),
+        api_doc: ApiDoc::new(&settings).unwrap(),
         clock: Clock::system(),
         log: slog::Logger::root(slog::Discard, slog::o!()),
     };

@@ -8,6 +8,7 @@ pub mod backend;
 mod causes;
 pub mod cli;
 mod detached;
+mod doctor;
 pub mod logging;
 mod node;
 mod purge;

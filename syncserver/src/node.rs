@@ -9,7 +9,7 @@ use syncstorage_db_common::{BoxedError, Clock, UserId};
 
 use crate::detached;
 use crate::settings::BaseUrl;
-use crate::token::{TokenKeys, TokenPayload};
+use crate::token::{MintedToken, TokenKeys, TokenPayload};
 
 /// How long a token for one deletion is good, in seconds.
 const TOKEN_SECONDS: i64 = 300;
@@ -41,29 +41,31 @@ impl Nodes {
              (setting: master_secret; SYNC_MASTER_SECRET)",
         )?;
         let token = keys.mint(payload).ok_or("the system has no random numbers")?;
-        let base: BaseUrl = node.parse()?;
-        let path = format!("{}/1.5/{uid}", base.path);
-        let credentials = Credentials { id: token.id, key: Key::new(token.key.as_bytes(), SHA256)? };
-        let nonce = format!("{:?}", SystemTime::now());
-        let header =
-            RequestBuilder::new(Method::DELETE.as_str(), &base.host, base.port, &path).request().make_header_full(
-                &credentials,
-                SystemTime::now(),
-                nonce.chars().filter(char::is_ascii_digit).collect::<String>(),
-            )?;
+        let header = authorization(&token, Method::DELETE.as_str(), &node.parse()?, &format!("/1.5/{uid}"))?;
         let status = detached::run(move || {
             let agent = ureq::Agent::config_builder()
                 .timeout_global(Some(TIMEOUT))
                 .http_status_as_error(false)
                 .build()
                 .new_agent();
-            agent
-                .delete(&url)
-                .header("Authorization", format!("Hawk {header}"))
-                .call()
-                .map(|answer| answer.status().as_u16())
+            agent.delete(&url).header("Authorization", header).call().map(|answer| answer.status().as_u16())
         })
         .await??;
         Ok(status)
     }
+}
+
+/// The header `Authorization` of a request that is signed with a token. `path`: with its query, below that of `base`.
+pub(crate) fn authorization(
+    token: &MintedToken,
+    method: &str,
+    base: &BaseUrl,
+    path: &str,
+) -> Result<String, BoxedError> {
+    let path = format!("{}{path}", base.path);
+    let credentials = Credentials { id: token.id.clone(), key: Key::new(token.key.as_bytes(), SHA256)? };
+    let now = SystemTime::now();
+    let nonce = format!("{now:?}").chars().filter(char::is_ascii_digit).collect::<String>();
+    let request = RequestBuilder::new(method, &base.host, base.port, &path).request();
+    Ok(format!("Hawk {}", request.make_header_full(&credentials, now, nonce)?))
 }

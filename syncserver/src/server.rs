@@ -25,6 +25,8 @@ use crate::settings::{AllowedOrigin, Registration, Secret, Settings, Tokenserver
 use crate::state::AppState;
 use crate::token::TokenKeys;
 use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
+use crate::web::api_doc::ApiDoc;
+use crate::web::front_page::FrontPage;
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
@@ -44,6 +46,9 @@ pub enum StartError {
     /// The databases.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The description of the API: a mistake in the program.
+    #[error("the description of the API is broken, which is a mistake in this program: {0}")]
+    ApiDoc(serde_json::Error),
     /// The address.
     #[error("cannot listen on {host}, port {port}: {error} (settings: host, port; SYNC_HOST, SYNC_PORT)")]
     Listen {
@@ -153,6 +158,9 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         retires_at: retires_at(settings),
         spool_folder: spool_folder(settings),
         health: Health::default(),
+        front_page: FrontPage::new(&settings.public_url, settings.tokenserver.enabled),
+        api_doc: ApiDoc::new(settings).map_err(StartError::ApiDoc)?,
+        instance: instance(),
         clock,
         log: log.clone(),
     })
@@ -167,6 +175,14 @@ pub(crate) fn token_keys(secret: &str, settings: &Settings) -> TokenKeys {
 /// The data folder, where a file can be made in it: with databases elsewhere there need not be one.
 fn spool_folder(settings: &Settings) -> Option<PathBuf> {
     tempfile::tempfile_in(&settings.data_dir).is_ok().then(|| settings.data_dir.clone())
+}
+
+/// Tells this process from any other.
+fn instance() -> String {
+    let mut bytes = [0; 8];
+    // Without random numbers all are taken for one, which only `syncserver doctor` minds.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    format!("{:016x}", u64::from_ne_bytes(bytes))
 }
 
 /// Some time after the set age, by chance, so that servers that were started together do not go together.
@@ -288,12 +304,7 @@ fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, SocketAddr), StartEr
 }
 
 fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpListener>) -> Result<Server, StartError> {
-    let parts = Parts {
-        prefix: settings.public_url.path.clone(),
-        storage: settings.syncstorage.enabled,
-        tokens: settings.tokenserver.enabled,
-        webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
-    };
+    let parts = Parts::of(settings);
     let cors_settings = settings.cors.clone();
     let mut server = HttpServer::new(move || {
         App::new()

@@ -10,6 +10,8 @@ use syncstorage_db_common::{Clock, Db, Quota};
 use crate::settings::{Limits, PublicUrl, TrustedProxies};
 use crate::token::TokenKeys;
 use crate::tokenserver::Tokenserver;
+use crate::web::api_doc::ApiDoc;
+use crate::web::front_page::FrontPage;
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 
@@ -40,6 +42,12 @@ pub struct AppState {
     pub spool_folder: Option<PathBuf>,
     /// Whether the databases are well.
     pub health: Health,
+    /// What a person sees at `/`.
+    pub front_page: FrontPage,
+    /// The description of the API.
+    pub api_doc: ApiDoc,
+    /// Tells this process from any other: random text.
+    pub instance: String,
     /// The time.
     pub clock: Clock,
     /// The log.

@@ -62,6 +62,8 @@ pub struct Attached {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// For people: where the data is.
+    pub description: String,
     /// The secret that signs; `None` where none is set and the server has not made one.
     pub master_secret: Option<Secret>,
 }
@@ -74,7 +76,13 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         Some(secret) => Some(secret.clone()),
         None => secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?,
     };
-    Ok(Attached { storage: storage.storage(options(settings, clock)), tokens: tokens.tokens(), master_secret })
+    let description = storage.describe();
+    Ok(Attached {
+        description,
+        storage: storage.storage(options(settings, clock)),
+        tokens: tokens.tokens(),
+        master_secret,
+    })
 }
 
 /// The engines of [`attach`].

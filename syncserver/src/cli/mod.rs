@@ -3,6 +3,7 @@
 mod backup;
 mod config;
 mod copying;
+mod doctor;
 mod generate;
 mod healthcheck;
 mod import;
@@ -46,6 +47,10 @@ enum Command {
     Serve,
     /// Ask the server that runs with these settings whether it and its database are well; for containers.
     Healthcheck,
+    /// Look for what usually goes wrong, and say how to mend it: settings, folders, database, secret, the accounts
+    /// server, and the running server as clients reach it through its public URL. Changes nothing. Ends with the URL for
+    /// Firefox. Exit status 1 when something is wrong.
+    Doctor(doctor::Arguments),
     /// Check the settings and say what is wrong with them, without touching anything.
     CheckConfig,
     /// Bring the tables of the databases up to date, as serving does at its start, and print what was done.
@@ -107,6 +112,7 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::Restore(arguments) => system.block_on(restore::run(&settings()?, arguments)),
         Command::Verify(arguments) => system.block_on(verify::run(settings, arguments)),
         Command::Import(arguments) => system.block_on(import::run(&settings()?, arguments)),
+        Command::Doctor(arguments) => system.block_on(doctor::run(&settings()?, arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
         Command::Migrate(arguments) => system.block_on(migrate::run(&settings()?, arguments)),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{ALLOW, RETRY_AFTER};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
 use syncstorage_db_common::{Clock, Fault};
@@ -25,6 +25,7 @@ pub struct ApiTokenError {
     description: &'static str,
     why: String,
     is_routine: bool,
+    allow: Option<&'static str>,
 }
 
 impl ApiTokenError {
@@ -36,7 +37,16 @@ impl ApiTokenError {
         description: &'static str,
         why: impl Into<String>,
     ) -> Self {
-        Self { status, code, location, name: name.to_owned(), description, why: why.into(), is_routine: false }
+        Self {
+            status,
+            code,
+            location,
+            name: name.to_owned(),
+            description,
+            why: why.into(),
+            is_routine: false,
+            allow: None,
+        }
     }
 
     fn unauthorized(code: &'static str, why: impl Into<String>) -> Self {
@@ -74,10 +84,11 @@ impl ApiTokenError {
         self.is_routine
     }
 
-    /// 405.
-    pub fn method_not_allowed() -> Self {
+    /// 405; `allow`: the methods that the path does take.
+    pub fn method_not_allowed(allow: &'static str) -> Self {
         let (status, description) = (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
-        Self::new(status, "error", "body", "", description, "the path does not take this method")
+        let why = "the path does not take this method";
+        Self { allow: Some(allow), ..Self::new(status, "error", "body", "", description, why) }
     }
 
     /// No key id.
@@ -220,6 +231,9 @@ impl ResponseError for ApiTokenError {
         stamp(&mut response, &Clock::system());
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((ALLOW, allow));
         }
         response.json(json!({
             "status": self.code,

@@ -48,8 +48,9 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
 }
 
 /// Answers a method that a path of the tokenserver does not take.
-pub async fn method_not_allowed() -> Result<HttpResponse, ApiTokenError> {
-    Err(ApiTokenError::method_not_allowed())
+pub async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, ApiTokenError> {
+    let is_webhook = request.match_pattern().is_some_and(|pattern| pattern.contains("/webhooks/"));
+    Err(ApiTokenError::method_not_allowed(if is_webhook { "POST" } else { "GET" }))
 }
 
 /// The seconds that the client asks for, if there is any sense in it.

@@ -103,6 +103,11 @@ impl Jwks {
     }
 }
 
+/// How many keys of a JWKS can be used.
+pub(crate) fn usable_keys(jwks: &Value) -> usize {
+    usable(jwks).len()
+}
+
 /// The usable keys of a JWKS; other entries are skipped.
 fn usable(jwks: &Value) -> Vec<VerifyingKey> {
     let entries = jwks.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

@@ -21,6 +21,7 @@ use tokenserver_db_common::{Account, Node, Policy, SignIn, SignedIn, TokenDb};
 pub use access_token::AccessTokens;
 pub use error::ApiTokenError;
 pub use handlers::{has_bearer, method_not_allowed, token};
+pub(crate) use jwks::usable_keys;
 pub use webhook::{Webhook, webhook};
 
 use crate::token::{TokenKeys, TokenPayload};

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ContentType, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use syncstorage_db_common::{DbError, Fault};
 
@@ -46,6 +46,11 @@ pub enum ApiError {
         /// Why, and what to do about it.
         why: String,
     },
+    /// 405.
+    MethodNotAllowed {
+        /// The methods that the path does take.
+        allow: &'static str,
+    },
     /// 401 for a token that was good until its time, as every token is one day.
     ExpiredToken,
     /// The database's answer.
@@ -81,11 +86,6 @@ impl ApiError {
         Self::refused(StatusCode::SERVICE_UNAVAILABLE, WeaveCode::Unknown, why)
     }
 
-    /// 405.
-    pub fn method_not_allowed() -> Self {
-        Self::refused(StatusCode::METHOD_NOT_ALLOWED, WeaveCode::IllegalMethod, "the path does not take this method")
-    }
-
     /// 406.
     pub fn not_acceptable() -> Self {
         let why = "Accept allows neither application/json nor application/newlines";
@@ -108,6 +108,7 @@ impl ApiError {
     pub fn code(&self) -> WeaveCode {
         match self {
             Self::Refused { code, .. } => *code,
+            Self::MethodNotAllowed { .. } => WeaveCode::IllegalMethod,
             Self::Db(DbError::OverQuota) => WeaveCode::OverQuota,
             Self::Db(DbError::BatchTooLarge) => WeaveCode::SizeLimitExceeded,
             Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
@@ -126,6 +127,7 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { why, .. } | Self::Internal(why) => f.write_str(why),
+            Self::MethodNotAllowed { .. } => f.write_str("the path does not take this method"),
             Self::ExpiredToken => f.write_str("the token has expired; the client will get a new one"),
             Self::Db(error) => f.write_str(&chain(error)),
         }
@@ -136,6 +138,7 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::Refused { status, .. } => *status,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpiredToken => StatusCode::UNAUTHORIZED,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Db(error) => match error {
@@ -165,6 +168,9 @@ impl ResponseError for ApiError {
         }
         if let Self::Db(DbError::NotModified(time) | DbError::PreconditionFailed(time)) = self {
             response.insert_header((X_LAST_MODIFIED, time.to_string()));
+        }
+        if let Self::MethodNotAllowed { allow } = self {
+            response.insert_header((ALLOW, *allow));
         }
         if status == StatusCode::NOT_MODIFIED {
             return response.finish();

@@ -1,11 +1,13 @@
 //! The web layer: what goes over the wire, and nothing of how it is stored.
 
+pub mod api_doc;
 pub mod body;
 pub mod bso;
 pub mod collection;
 mod compression;
 pub mod error;
 pub mod extract;
+pub mod front_page;
 pub mod hawk;
 pub mod headers;
 pub mod health;

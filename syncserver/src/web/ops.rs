@@ -1,9 +1,9 @@
-//! What operators and load balancers ask, and the page that a person sees.
+//! What operators and load balancers ask.
 
 use std::time::Instant;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ContentType, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpResponse, web};
 use serde_json::json;
 
@@ -62,32 +62,13 @@ pub async fn lbheartbeat(state: web::Data<AppState>) -> HttpResponse {
 
 /// `GET /__version__`: what is running. Source, commit and build are those that the build was told by the environment
 /// (`SYNCSERVER_SOURCE`, `SYNCSERVER_COMMIT`, `SYNCSERVER_BUILD`), empty where it was not.
-pub async fn version() -> HttpResponse {
-    HttpResponse::Ok().json(json!({
+/// `instance` is random text that tells this process from any other.
+pub async fn version(state: web::Data<AppState>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(json!({
         "source": option_env!("SYNCSERVER_SOURCE").unwrap_or_default(),
         "version": VERSION,
         "commit": option_env!("SYNCSERVER_COMMIT").unwrap_or_default(),
         "build": option_env!("SYNCSERVER_BUILD").unwrap_or_default(),
+        "instance": state.instance,
     }))
-}
-
-/// `GET /`: how to point a browser here.
-pub async fn front_page(state: web::Data<AppState>) -> HttpResponse {
-    let page = include_str!("front_page.html")
-        .replace("{{version}}", VERSION)
-        .replace("{{url}}", &escape(&state.public_url.to_string()));
-    HttpResponse::Ok()
-        .insert_header(ContentType::html())
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-cache")))
-        .insert_header((
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'",
-            ),
-        ))
-        .body(page)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

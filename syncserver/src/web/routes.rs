@@ -2,10 +2,11 @@
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, post, put, resource, scope};
-use actix_web::{Resource, Route, guard};
+use actix_web::{HttpRequest, Resource, Route, guard};
 
 use super::error::ApiError;
-use super::{bso, collection, info, ops};
+use super::{api_doc, bso, collection, front_page, info, ops};
+use crate::settings::Settings;
 use crate::tokenserver;
 
 /// Which parts of the server are on.
@@ -20,6 +21,19 @@ pub struct Parts {
     pub tokens: bool,
     /// The tokenserver's webhooks.
     pub webhooks: bool,
+}
+
+impl Parts {
+    /// Those that these settings switch on.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            prefix: settings.public_url.path.clone(),
+            storage: settings.syncstorage.enabled,
+            tokens: settings.tokenserver.enabled,
+            webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
+        }
+    }
 }
 
 /// All paths.
@@ -55,7 +69,9 @@ fn below(config: &mut ServiceConfig, parts: &Parts) {
     if parts.webhooks {
         config.service(tokens_at(&["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
     }
-    config.service(at(&["", "/"]).route(read().to(ops::front_page)));
+    // Last, since a request is held against one after the other.
+    config.service(at(&["/api-doc/openapi.json"]).route(read().to(api_doc::api_doc)));
+    config.service(at(&["", "/"]).route(read().to(front_page::front_page)));
 }
 
 fn storage(config: &mut ServiceConfig) {
@@ -104,6 +120,14 @@ async fn no_such_path() -> Result<&'static str, ApiError> {
     Err(ApiError::no_such_path())
 }
 
-async fn method_not_allowed() -> Result<&'static str, ApiError> {
-    Err(ApiError::method_not_allowed())
+async fn method_not_allowed(request: HttpRequest) -> Result<&'static str, ApiError> {
+    // All but the storage is read only.
+    let pattern = request.match_pattern().unwrap_or_default();
+    let allow = match pattern.split_once("/1.5/{uid:[0-9]+}").map(|(_, below)| below) {
+        Some("" | "/" | "/storage" | "/storage/") => "DELETE",
+        Some("/storage/{collection}") => "GET, HEAD, POST, DELETE",
+        Some("/storage/{collection}/{id:.*}") => "GET, HEAD, PUT, DELETE",
+        Some(_) | None => "GET, HEAD",
+    };
+    Err(ApiError::MethodNotAllowed { allow })
 }

@@ -7,7 +7,7 @@ use crate::server::{SECRET, TestServer, json};
 
 const ORIGIN: &str = "https://app.example.com";
 
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "/1.5/1/info/collections",
     "/1.5/1/info/quota",
     "/1.5/1/info/configuration",
@@ -20,6 +20,7 @@ const PATHS: [&str; 12] = [
     "/__heartbeat__",
     "/__lbheartbeat__",
     "/__version__",
+    "/api-doc/openapi.json",
 ];
 
 async fn send(server: &TestServer, request: &Request) -> Response {

@@ -177,7 +177,8 @@ const ANSWERS: &[(&str, u16, &str)] = &[
         503,
         "tokenserver_errors::a_database_that_does_not_answer_is_unavailable_and_a_client_comes_back",
     ),
-    ("GET /", 200, "ops::the_front_page_shows_the_url_to_paste"),
+    ("GET /", 200, "front_page::the_front_page_shows_the_url_to_paste"),
+    ("GET /", 200, "front_page::a_server_that_only_stores_tells_people_not_to_point_firefox_at_it"),
     ("GET /", 200, "tokenserver_answers::every_address_that_users_paste_gives_a_token"),
     // Section 9: events.
     ("POST /1.0/webhooks/fxa/events", 200, "webhooks::a_deleted_account_is_retired"),
@@ -195,6 +196,8 @@ const ANSWERS: &[(&str, u16, &str)] = &[
     ("GET /__heartbeat__", 503, "ops::the_heartbeat_is_503_when_the_database_fails"),
     ("GET /__lbheartbeat__", 200, "ops::the_load_balancers_heartbeat_does_not_touch_the_database"),
     ("GET /__version__", 200, "ops::the_version_is_told"),
+    ("GET /api-doc/openapi.json", 200, "api_doc::the_description_is_this_servers"),
+    ("* *", 405, "api_doc::each_path_of_the_description_takes_the_methods_that_it_names_and_says_so_of_others"),
     ("GET /__error__", 404, "ops::there_is_no_page_that_fails_on_purpose_and_no_metrics_on_the_public_port"),
     ("GET /metrics", 404, "ops::there_is_no_page_that_fails_on_purpose_and_no_metrics_on_the_public_port"),
 ];

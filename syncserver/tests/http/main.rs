@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod access_tokens;
+mod api_doc;
 mod auth;
 mod auth_hosts;
 mod batches;
@@ -17,6 +18,7 @@ mod compression;
 mod cors;
 mod coverage;
 mod deletes;
+mod front_page;
 mod headers;
 mod info;
 mod limits;

@@ -9,7 +9,7 @@ use testclient::{MockFxa, Reply, Request};
 use crate::store::{Backend, is_elsewhere};
 use crate::tokenserver::Tokenserver;
 
-const PAGES: [&str; 4] = ["/__heartbeat__", "/__lbheartbeat__", "/__version__", "/"];
+const PAGES: [&str; 5] = ["/__heartbeat__", "/__lbheartbeat__", "/__version__", "/api-doc/openapi.json", "/"];
 
 #[tokio::test]
 async fn the_heartbeat_says_that_all_is_well() {
@@ -126,30 +126,16 @@ async fn the_version_is_told() {
     let body = answer.json();
     let mut names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["build", "commit", "source", "version"]);
+    assert_eq!(names, ["build", "commit", "instance", "source", "version"]);
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
     assert!(["source", "commit", "build"].iter().all(|name| body[name].is_string()), "{body}");
-}
-
-#[tokio::test]
-async fn the_front_page_shows_the_url_to_paste() {
-    let tokens = Tokenserver::start_with(&[("SYNC_PUBLIC_URL", "https://example.com:8443/my~sync/")]);
-    let answer = tokens.send(&Request::get("/")).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
-    assert!(answer.text().contains(">https://example.com:8443/my~sync/1.0/sync/1.5<"), "{}", answer.text());
-    assert!(answer.text().contains("identity.sync.tokenserver.uri"));
-    assert!(!answer.text().contains("{{"), "{}", answer.text());
-    let policy = answer.header("Content-Security-Policy").unwrap();
-    assert!(policy.contains("default-src 'none'"), "{policy}");
-}
-
-#[tokio::test]
-async fn nothing_that_a_client_sends_appears_on_the_front_page() {
-    let tokens = Tokenserver::start();
-    let request = Request::get("/?x=<script>alert(1)</script>").header("Host", "\"><script>alert(2)</script>");
-    let answer = tokens.send(&request).await;
-    assert!(!answer.text().contains("<script"), "{}", answer.text());
+    // The same as long as the process lives, and no other process's.
+    let instance = |answer: testclient::Response| answer.json()["instance"].as_str().unwrap().to_owned();
+    let again = tokens.send(&Request::get("/__version__?nonce=1")).await;
+    assert_eq!(again.header("Cache-Control"), Some("no-store"));
+    let other = Tokenserver::start().send(&Request::get("/__version__")).await;
+    let first = body["instance"].as_str().unwrap();
+    assert!(first == instance(again) && first != instance(other), "{first}");
 }
 
 #[tokio::test]

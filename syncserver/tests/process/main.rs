@@ -10,6 +10,7 @@ mod command_line;
 mod commands;
 mod crash;
 mod databases;
+mod doctor;
 mod first_start;
 mod full_disk;
 mod load;
