@@ -71,7 +71,7 @@ pub struct Attached {
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
 /// secret.
 pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, BackendError> {
-    let (storage, tokens) = pair(attached(settings).await?);
+    let (storage, tokens) = pair(&attached(settings).await?);
     let master_secret = match &settings.master_secret {
         Some(secret) => Some(secret.clone()),
         None => secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?,
@@ -105,8 +105,8 @@ async fn attached(settings: &Settings) -> Result<Vec<Engine>, BackendError> {
 }
 
 /// The storage's engine and the tokenserver's.
-fn pair(engines: Vec<Engine>) -> (Engine, Engine) {
-    match engines.as_slice() {
+fn pair(engines: &[Engine]) -> (Engine, Engine) {
+    match engines {
         [storage, tokens] => (storage.clone(), tokens.clone()),
         shared => (shared[0].clone(), shared[0].clone()),
     }
@@ -132,7 +132,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);
     }
     whole::refuse_unfinished(&engines).await?;
-    let (storage, tokens) = pair(engines.clone());
+    let (storage, tokens) = pair(&engines);
     let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
     let fingerprint = secret_file::fingerprint(master_secret.expose());
     let previous: Vec<_> =

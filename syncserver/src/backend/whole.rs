@@ -55,7 +55,7 @@ impl Whole {
     }
 
     fn of(engines: Vec<Engine>) -> Self {
-        let (storage, tokens) = pair(engines.clone());
+        let (storage, tokens) = pair(&engines);
         Self {
             engines,
             storage: storage.node_type(),

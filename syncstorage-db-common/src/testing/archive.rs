@@ -40,7 +40,7 @@ macro_rules! storage_archive_conformance {
             #[test]
             fn $case() {
                 let opener = $crate::testing::archive::Opener::new($open);
-                $crate::testing::archive::run(opener, $crate::testing::archive::$case);
+                $crate::testing::archive::run(&opener, $crate::testing::archive::$case);
             }
         )*
     };
@@ -109,9 +109,9 @@ impl Opener {
 }
 
 /// Runs one case to its end, on threads of its own.
-pub fn run(opener: Opener, case: impl AsyncFnOnce(&Opener)) {
+pub fn run(opener: &Opener, case: impl AsyncFnOnce(&Opener)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { case(&opener).await });
+    runtime.block_on(async { case(opener).await });
 }
 
 /// Contents with all the edges: three users, of whom one has deleted the store.
