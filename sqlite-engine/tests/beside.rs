@@ -1,7 +1,5 @@
 //! Looking at a file from beside its engine.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation, columns, is_in_use, open_to_read, sql};
