@@ -54,6 +54,12 @@ impl<C: Driver> Connection<C> {
         self.batch(&format!("START TRANSACTION; {first}")).await
     }
 
+    /// Begins a transaction that only reads, and that ends when this connection is dropped.
+    pub(crate) async fn begin_snapshot(&mut self) -> Result<(), Fault> {
+        self.in_transaction = true;
+        self.batch(C::BEGIN_SNAPSHOT).await
+    }
+
     /// Commits, after what [`Self::finish_with`] was given. Until this is called, nothing can have happened.
     pub(crate) async fn commit(&mut self) -> Result<(), Fault> {
         let text = match self.finish.take() {

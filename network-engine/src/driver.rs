@@ -25,6 +25,13 @@ pub trait Driver: PoolableConnection + Send + 'static {
     const CHANGE_META: &str;
     /// Reads a row of that table. Value: name.
     const READ_META: &str;
+    /// Removes a row of that table. Value: name.
+    const REMOVE_META: &str;
+    /// Begins a transaction that sees one committed state all along, changes nothing, and holds nobody up.
+    const BEGIN_SNAPSHOT: &str;
+    /// The number of this program's other connections to the database, as far as the server tells; without a server that
+    /// tells, none.
+    const COUNT_OTHERS: Option<&str>;
     /// One row if the table is there whose name is the value.
     const FIND_TABLE: &str;
 

@@ -10,7 +10,7 @@ use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint};
 use crate::connection::Connection;
 use crate::driver::{Driver, Trouble};
 use crate::location::Location;
-use crate::open::OpenError;
+use crate::open::{OpenError, told};
 use crate::pool::Pools;
 use crate::{migrate, secret};
 
@@ -74,6 +74,25 @@ impl<C: Driver> Engine<C> {
         Ok(Arc::new(Self { location, pools, patience: options.wait_limit }))
     }
 
+    /// A database that is only to be read: it is taken as it is, be it another server's.
+    #[must_use]
+    pub fn of_others(location: &Location, options: EngineOptions) -> Arc<Self> {
+        let location = Arc::new(location.clone());
+        let pools = Pools::new(Arc::clone(&location), options);
+        Arc::new(Self { location, pools, patience: options.wait_limit })
+    }
+
+    /// How many other connections of this program the database has, as far as its server tells.
+    pub async fn count_others(location: &Location) -> Result<u64, OpenError> {
+        let Some(count) = C::COUNT_OTHERS else { return Ok(0) };
+        let mut conn = C::connect(location).await?;
+        let found = conn
+            .texts(count, None)
+            .await
+            .map_err(|error| OpenError::Unreachable { location: location.to_string(), reason: told(&error) })?;
+        Ok(found.first().and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
     /// The migrations that [`Self::open`] would run, in order. Changes nothing.
     pub async fn pending(
         location: &Location,
@@ -93,6 +112,36 @@ impl<C: Driver> Engine<C> {
     /// A connection to use outside of any transaction, without a second attempt. For work that cannot be begun anew.
     pub async fn connection(&self) -> Result<Connection<C>, Fault> {
         self.pools.get().await
+    }
+
+    /// A connection in a transaction that sees one committed state, until it is dropped. For reading much, without a
+    /// second attempt.
+    pub async fn snapshot(&self) -> Result<Connection<C>, Fault> {
+        let mut conn = self.connection().await?;
+        conn.begin_snapshot().await?;
+        Ok(conn)
+    }
+
+    /// Whether the database has a table of that name.
+    pub async fn has_table(&self, name: &'static str) -> Result<bool, Fault> {
+        let mut conn = self.connection().await?;
+        Ok(!conn.texts(C::FIND_TABLE, Some(name)).await?.is_empty())
+    }
+
+    /// A note about the database as a whole that was left in it.
+    pub async fn note(&self, name: &'static str) -> Result<Option<String>, Fault> {
+        let mut conn = self.connection().await?;
+        Ok(conn.texts(C::READ_META, Some(name)).await?.pop())
+    }
+
+    /// Leaves such a note, or takes it away.
+    pub async fn set_note(&self, name: &'static str, value: Option<String>) -> Result<(), Fault> {
+        let mut conn = self.connection().await?;
+        conn.change(C::REMOVE_META, vec![name.to_owned()]).await?;
+        if let Some(value) = value {
+            conn.change(C::ADD_META, vec![name.to_owned(), value]).await?;
+        }
+        Ok(())
     }
 
     /// Runs `work`, which only reads, on a connection outside of any transaction. It is begun anew where its connection

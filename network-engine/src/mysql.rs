@@ -43,6 +43,11 @@ impl Driver for AsyncMysqlConnection {
     const ADD_META: &str = "INSERT IGNORE INTO syncserver_meta (name, value) VALUES (?, ?)";
     const CHANGE_META: &str = "UPDATE syncserver_meta SET value = ? WHERE name = ? AND value = ?";
     const READ_META: &str = "SELECT value FROM syncserver_meta WHERE name = ?";
+    const REMOVE_META: &str = "DELETE FROM syncserver_meta WHERE name = ?";
+    const BEGIN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+        START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+    // It tells no program from another.
+    const COUNT_OTHERS: Option<&str> = None;
     const FIND_TABLE: &str =
         "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?";
 

@@ -43,6 +43,12 @@ impl Driver for AsyncPgConnection {
     const ADD_META: &str = "INSERT INTO syncserver_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     const CHANGE_META: &str = "UPDATE syncserver_meta SET value = $1 WHERE name = $2 AND value = $3";
     const READ_META: &str = "SELECT value FROM syncserver_meta WHERE name = $1";
+    const REMOVE_META: &str = "DELETE FROM syncserver_meta WHERE name = $1";
+    const BEGIN_SNAPSHOT: &str = "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+    const COUNT_OTHERS: Option<&str> = Some(
+        "SELECT count(*)::text FROM pg_stat_activity
+         WHERE datname = current_database() AND application_name = 'syncserver' AND pid <> pg_backend_pid()",
+    );
     const FIND_TABLE: &str = "SELECT 'found'::text WHERE to_regclass($1) IS NOT NULL";
 
     async fn texts(&mut self, statement: &'static str, value: Option<&str>) -> QueryResult<Vec<String>> {

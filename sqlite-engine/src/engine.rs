@@ -19,7 +19,7 @@ use crate::open::OpenError;
 use crate::sql::sql;
 use crate::writer::Writer;
 use crate::writer_status::WriterStatus;
-use crate::{migrate, open, secret};
+use crate::{migrate, note, open, secret};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
@@ -189,6 +189,16 @@ impl SqliteEngine {
     ) -> Result<SecretClaim, Fault> {
         let (fingerprint, previous) = (fingerprint.clone(), previous.to_vec());
         self.write(move |conn| secret::claim(conn, &fingerprint, &previous)).await
+    }
+
+    /// A note about the database as a whole that was left in it.
+    pub async fn note(&self, name: &str) -> Result<Option<String>, Fault> {
+        note::read(&mut *self.reader().await?, name)
+    }
+
+    /// Leaves such a note, or takes it away.
+    pub async fn set_note(&self, name: &'static str, value: Option<String>) -> Result<(), Fault> {
+        self.write(move |conn| note::write(conn, name, value.as_deref())).await
     }
 
     /// Whether the database belongs to some secret already.

@@ -8,9 +8,11 @@
 //!
 //! So SQLite's own lock never stands between two requests, and many small writes share one `fsync`.
 
+mod beside;
 mod engine;
 mod location;
 mod migrate;
+mod note;
 mod open;
 mod secret;
 mod space;
@@ -18,6 +20,7 @@ mod sql;
 mod writer;
 mod writer_status;
 
+pub use beside::{columns, is_in_use, open_to_read};
 pub use engine::{EngineOptions, Reader, SqliteEngine, snapshot};
 pub use location::{InvalidLocation, SqliteLocation};
 pub use open::OpenError;

@@ -131,7 +131,7 @@ pub(crate) fn reader(path: &Path, busy_timeout: Duration) -> Result<SqliteConnec
     Ok(conn)
 }
 
-fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConnection, String> {
+pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConnection, String> {
     let text = path.to_str().ok_or("the path is not valid UTF-8")?;
     // Diesel takes a leading "file:" or "sqlite:" for a URL; "./" makes a path of any name.
     let name = if path.is_absolute() { text.to_owned() } else { format!("./{text}") };
@@ -142,7 +142,7 @@ fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConnection, Stri
 }
 
 /// Whether the database has tables and was not made by this server. Reads the file for the first time, too.
-fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
+pub(crate) fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
     let words = |fault: Fault| match fault {
         Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
     };

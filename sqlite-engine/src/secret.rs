@@ -1,14 +1,11 @@
 //! The fingerprint of the master secret, kept in the database.
 
-use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
 use syncstorage_db_common::{Fault, SecretClaim, SecretFingerprint};
 
-use crate::sql::sql;
+use crate::note;
 
-const READ: &str = "SELECT value FROM server_meta WHERE name = 'secret_fingerprint'";
-const WRITE: &str = "INSERT INTO server_meta (name, value) VALUES ('secret_fingerprint', ?)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const NAME: &str = "secret_fingerprint";
 
 /// See [`SecretClaim`]. Runs as one write.
 pub(crate) fn claim(
@@ -16,18 +13,18 @@ pub(crate) fn claim(
     secret: &SecretFingerprint,
     previous: &[SecretFingerprint],
 ) -> Result<SecretClaim, Fault> {
-    let found = sql::<(Text,)>(READ).row(conn)?.map(|(text,): (String,)| SecretFingerprint(text));
+    let found = note::read(conn, NAME)?.map(SecretFingerprint);
     let claim = match found {
         Some(found) if found == *secret => return Ok(SecretClaim::Same),
         Some(found) if previous.contains(&found) => SecretClaim::Rotated,
         Some(_) => return Ok(SecretClaim::Other),
         None => SecretClaim::Claimed,
     };
-    sql(WRITE).bind(secret.0.as_str()).run(conn)?;
+    note::write(conn, NAME, Some(&secret.0))?;
     Ok(claim)
 }
 
 /// Whether the database belongs to some secret already.
 pub(crate) fn is_claimed(conn: &mut SqliteConnection) -> Result<bool, Fault> {
-    Ok(sql::<(Text,)>(READ).row::<(String,)>(conn)?.is_some())
+    Ok(note::read(conn, NAME)?.is_some())
 }

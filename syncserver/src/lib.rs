@@ -3,6 +3,7 @@
 //! [`cli`] is what an operator types; [`server`] puts everything together and runs it; [`web`] and [`tokenserver`] answer
 //! requests; [`backend`] is the one place that knows which databases there are.
 
+pub mod archive;
 pub mod backend;
 mod causes;
 pub mod cli;

@@ -6,6 +6,7 @@
 //!
 //! With the feature `testing`, [`testing`] holds the conformance suite that every backend runs.
 
+mod archive;
 mod bso;
 mod clock;
 mod db;
@@ -18,6 +19,10 @@ mod timestamp;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use archive::{
+    FoundStore, Growth, NEVER_MS, StorageSource, StorageTarget, StoredBso, StoredItem, expiry_unless_never,
+    found_stores, growth,
+};
 pub use bso::{Bso, BsoChange, NO_PAYLOAD, Patch, expiry};
 pub use clock::{Clock, MAX_AHEAD_MS, WriteTime, next_write_time};
 pub use db::{Db, Deletion, PoolStatus, PurgeBudget, Purged, SecretClaim, SecretFingerprint, Sink, Stamped, Written};

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use diesel::sql_types::BigInt;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{
-    BatchId, BsoChange, Fault, NO_PAYLOAD, Patch, Precondition, Stamped, SyncTimestamp, Written,
+    BatchId, BsoChange, Fault, NEVER_MS, NO_PAYLOAD, Patch, Precondition, Stamped, SyncTimestamp, Written,
 };
 
 use crate::open_batch::{id, new_number};
 use crate::rows::{Item, merge};
 use crate::transaction::{Failure, Growth, Transaction, grown};
-use crate::write::NEVER_MS;
 
 /// The ttl of a record that is to live for ever, in seconds, in a column where null means something else.
 const NEVER: i64 = NEVER_MS / 1000;

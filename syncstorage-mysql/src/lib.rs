@@ -1,7 +1,8 @@
 //! The storage of a Sync 1.5 server on MySQL or MariaDB.
 //!
 //! [`MysqlDb`] carries out each operation of [`Db`] in the tables of syncstorage-rs. The modules follow the protocol:
-//! `read` and `list` for what is asked, `write`, `delete` and `batch` for what is changed, `purge` for what nobody misses.
+//! `read` and `list` for what is asked, `write`, `delete` and `batch` for what is changed, `purge` for what nobody misses,
+//! and `archive` for the storage as a whole.
 //!
 //! - **A read is one statement**, so that it sees one state of the store and costs one round trip.
 //! - **A write is one transaction of four round trips**: BEGIN with the lock of the user's store; a statement that loads
@@ -11,6 +12,7 @@
 //! - **Locks are taken in one order**, the store's first and records by their primary key, in READ COMMITTED, where gaps
 //!   are not locked: users do not meet each other, nor the purge.
 
+mod archive;
 mod batch;
 mod delete;
 mod find;
@@ -37,6 +39,7 @@ use syncstorage_db_common::{
     SyncTimestamp, UserId, Written,
 };
 
+pub use crate::archive::MysqlArchive;
 use crate::names::Names;
 use crate::transaction::{Failure, Transaction};
 

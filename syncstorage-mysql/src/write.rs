@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use syncstorage_db_common::{BsoChange, NO_PAYLOAD, Patch, Precondition, SyncTimestamp, Written, expiry};
+use syncstorage_db_common::{BsoChange, NEVER_MS, NO_PAYLOAD, Patch, Precondition, SyncTimestamp, Written, expiry};
 
 use crate::find::{Found, Row};
 use crate::rows::{NewRow, upsert};
 use crate::transaction::{Failure, Growth, Transaction};
-
-/// A record that never expires has this in its row, in ms after its time: the columns are not null.
-pub(crate) const NEVER_MS: i64 = 2_100_000_000_000;
 
 pub(crate) async fn put(
     mut tx: Transaction<'_>,

@@ -7,12 +7,16 @@ use std::sync::{Arc, OnceLock};
 use network_engine::{EngineOptions, MysqlEngine};
 use syncstorage_db_common::DbOptions;
 use syncstorage_db_common::testing::TestDb;
-use syncstorage_mysql::{COMPONENT, MIGRATIONS, MysqlDb};
+use syncstorage_db_common::testing::archive::ArchiveDb;
+use syncstorage_mysql::{COMPONENT, MIGRATIONS, MysqlArchive, MysqlDb};
+
+async fn engine(url: &str) -> Arc<MysqlEngine> {
+    let options = EngineOptions { max_size: 8, ..EngineOptions::default() };
+    MysqlEngine::open(&url.parse().unwrap(), options, vec![(COMPONENT, MIGRATIONS)]).await.unwrap()
+}
 
 async fn open_at(url: &str, options: DbOptions) -> Arc<MysqlDb> {
-    let engine_options = EngineOptions { max_size: 8, ..EngineOptions::default() };
-    let engine = MysqlEngine::open(&url.parse().unwrap(), engine_options, vec![(COMPONENT, MIGRATIONS)]).await;
-    Arc::new(MysqlDb::new(engine.unwrap(), options))
+    Arc::new(MysqlDb::new(engine(url).await, options))
 }
 
 async fn open(options: DbOptions) -> TestDb {
@@ -33,6 +37,17 @@ async fn open_shared(options: DbOptions) -> Arc<MysqlDb> {
 
 mod conformance {
     syncstorage_db_common::storage_conformance!(super::open, shared = super::open_shared);
+}
+
+async fn open_as_a_whole(options: DbOptions) -> ArchiveDb {
+    let database = testdb::mysql();
+    let engine = engine(database.url()).await;
+    let archive = Arc::new(MysqlArchive::new(Arc::clone(&engine)));
+    ArchiveDb::new(Arc::new(MysqlDb::new(engine, options)), archive, database)
+}
+
+mod as_a_whole {
+    syncstorage_db_common::storage_archive_conformance!(super::open_as_a_whole);
 }
 
 mod two_servers {

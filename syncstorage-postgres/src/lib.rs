@@ -9,8 +9,9 @@
 //!
 //! The modules follow the protocol: `read` and `list` for what is asked, `write` and `delete` for what is changed
 //! (`call` is what these have in common), `purge` for what nobody misses. `names` knows the numbers of collections'
-//! names, `time` how times are stored.
+//! names, `time` how times are stored. `archive` is about the storage as a whole.
 
+mod archive;
 mod call;
 mod delete;
 mod list;
@@ -33,6 +34,7 @@ use syncstorage_db_common::{
     SyncTimestamp, UserId, Written,
 };
 
+pub use crate::archive::PostgresArchive;
 use crate::call::{Call, Done, Reply, Target};
 use crate::delete::{DeleteAll, DeleteOne, DeleteSome};
 use crate::list::Columns;

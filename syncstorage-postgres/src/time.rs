@@ -24,7 +24,12 @@ pub(crate) const fn timestamp(ms: i64) -> PgTimestamp {
 
 /// As the protocol has it; the epoch and what is before it are [`SyncTimestamp::ZERO`].
 pub(crate) const fn sync_time(time: PgTimestamp) -> SyncTimestamp {
-    SyncTimestamp::from_ms(time.0.saturating_add(START_US) / 1000)
+    SyncTimestamp::from_ms(ms_of(time))
+}
+
+/// In milliseconds since the epoch.
+pub(crate) const fn ms_of(time: PgTimestamp) -> i64 {
+    time.0.saturating_add(START_US) / 1000
 }
 
 /// Now, for the whole of one operation.

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use syncstorage_db_common::DbOptions;
 use syncstorage_db_common::testing::TestDb;
-use syncstorage_postgres::PostgresDb;
+use syncstorage_db_common::testing::archive::ArchiveDb;
+use syncstorage_postgres::{PostgresArchive, PostgresDb};
 use testdb::Database;
 
 async fn open(options: DbOptions) -> TestDb {
@@ -24,6 +25,17 @@ async fn open_shared(options: DbOptions) -> Arc<PostgresDb> {
 
 mod conformance {
     syncstorage_db_common::storage_conformance!(super::open, shared = super::open_shared);
+}
+
+async fn open_as_a_whole(options: DbOptions) -> ArchiveDb {
+    let database = testdb::postgres();
+    let engine = common::engine(database.url()).await;
+    let archive = Arc::new(PostgresArchive::new(Arc::clone(&engine)));
+    ArchiveDb::new(Arc::new(PostgresDb::new(engine, options)), archive, database)
+}
+
+mod as_a_whole {
+    syncstorage_db_common::storage_archive_conformance!(super::open_as_a_whole);
 }
 
 /// Two engines on one database, as two processes would have them.

@@ -2,11 +2,14 @@
 //!
 //! [`SqliteDb`] carries out each operation of [`Db`] as one read of a snapshot, or as one write on the engine's
 //! writer thread. The modules follow the protocol: `read`, `list` and `select` for what is asked, `write`, `delete` and
-//! `batch` for what is changed, `purge` for what nobody misses.
+//! `batch` for what is changed, `purge` for what nobody misses, `archive` for the storage as a whole, and `others` for the
+//! tables of the old server in Python, which are only read.
 
+mod archive;
 mod batch;
 mod delete;
 mod list;
+mod others;
 mod purge;
 mod read;
 mod select;
@@ -25,6 +28,8 @@ use syncstorage_db_common::{
     SyncTimestamp, UserId, Written,
 };
 
+pub use crate::archive::{SqliteArchive, SqliteSource};
+pub use crate::others::OthersSource;
 use crate::transaction::{Failure, Transaction};
 
 /// The name of this component in the database.

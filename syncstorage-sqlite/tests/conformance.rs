@@ -8,13 +8,17 @@ use std::sync::{Arc, OnceLock};
 use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation};
 use syncstorage_db_common::DbOptions;
 use syncstorage_db_common::testing::TestDb;
-use syncstorage_sqlite::{COMPONENT, MIGRATIONS, SqliteDb};
+use syncstorage_db_common::testing::archive::ArchiveDb;
+use syncstorage_sqlite::{COMPONENT, MIGRATIONS, SqliteArchive, SqliteDb};
 use tempfile::TempDir;
 
-fn open_at(path: &Path, options: DbOptions) -> Arc<SqliteDb> {
+fn engine(path: &Path) -> Arc<SqliteEngine> {
     let location = SqliteLocation::File(path.into());
-    let engine = SqliteEngine::open(&location, EngineOptions::default(), vec![(COMPONENT, MIGRATIONS)]).unwrap();
-    Arc::new(SqliteDb::new(engine, options))
+    SqliteEngine::open(&location, EngineOptions::default(), vec![(COMPONENT, MIGRATIONS)]).unwrap()
+}
+
+fn open_at(path: &Path, options: DbOptions) -> Arc<SqliteDb> {
+    Arc::new(SqliteDb::new(engine(path), options))
 }
 
 async fn open(options: DbOptions) -> TestDb {
@@ -24,6 +28,17 @@ async fn open(options: DbOptions) -> TestDb {
 
 mod conformance {
     syncstorage_db_common::storage_conformance!(super::open);
+}
+
+async fn open_as_a_whole(options: DbOptions) -> ArchiveDb {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder.path().join("sync.db"));
+    let archive = Arc::new(SqliteArchive::new(Arc::clone(&engine)));
+    ArchiveDb::new(Arc::new(SqliteDb::new(engine, options)), archive, folder)
+}
+
+mod as_a_whole {
+    syncstorage_db_common::storage_archive_conformance!(super::open_as_a_whole);
 }
 
 /// Two engines on one file, as two processes would have them.

@@ -12,6 +12,7 @@
 mod account;
 mod admin;
 mod agent;
+mod archive;
 mod db;
 mod error;
 pub mod nodes;
@@ -28,6 +29,7 @@ pub use admin::{
     NodeName, TokenAdmin, UserEntry, UserFilter, Verdict, reason,
 };
 pub use agent::{Agent, MAX_USER_AGENT};
+pub use archive::{NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
 pub use db::{SignIn, SignedIn, TokenDb};
 pub use error::{Refusal, TokenError};
 pub use policy::{Policy, Registration};

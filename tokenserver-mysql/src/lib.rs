@@ -19,6 +19,7 @@ use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, Tok
 
 mod accounts;
 mod admin;
+mod archive;
 mod devices;
 mod listing;
 mod lock;
@@ -27,6 +28,8 @@ mod purge;
 mod service;
 mod sign_in;
 mod users;
+
+pub use crate::archive::MysqlTokenArchive;
 
 /// A connection of the engine.
 type Conn = Connection<AsyncMysqlConnection>;

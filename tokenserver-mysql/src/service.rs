@@ -21,6 +21,12 @@ pub(crate) async fn lock(conn: &mut Conn) -> Result<i64, Fault> {
     found.map(|(id,)| id).ok_or_else(lost)
 }
 
+/// The id of the row.
+pub(crate) async fn find(conn: &mut Conn) -> Result<i64, Fault> {
+    let found: Option<(i64,)> = sql::<(BigInt,)>(CHECK).bind::<Text, _>(SERVICE).row(conn).await?;
+    found.map(|(id,)| id).ok_or_else(lost)
+}
+
 /// Asks the database for real.
 pub(crate) async fn check(engine: &MysqlEngine) -> Result<(), Fault> {
     let found: Option<(i64,)> = engine.read(|conn| sql::<(BigInt,)>(CHECK).bind::<Text, _>(SERVICE).row(conn)).await?;

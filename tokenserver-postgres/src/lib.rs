@@ -14,6 +14,7 @@ use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, Tok
 
 mod accounts;
 mod admin;
+mod archive;
 mod devices;
 mod listing;
 mod nodes;
@@ -21,6 +22,8 @@ mod purge;
 mod service;
 mod sign_in;
 mod users;
+
+pub use crate::archive::PostgresTokenArchive;
 
 /// The name of this component in the database.
 pub const COMPONENT: &str = "tokenserver";

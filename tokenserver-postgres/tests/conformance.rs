@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, Location, PostgresEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenAdmin, TokenDb};
-use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenDb};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenAdmin, TokenDb, TokenTarget};
+use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenArchive, PostgresTokenDb};
 
 struct PostgresFixture {
     engine: Arc<PostgresEngine>,
@@ -37,6 +37,10 @@ impl Fixture for PostgresFixture {
 
     fn admin(&self) -> Arc<dyn TokenAdmin> {
         Arc::new(PostgresTokenDb::new(Arc::clone(&self.engine)))
+    }
+
+    fn archive(&self) -> Arc<dyn TokenTarget> {
+        Arc::new(PostgresTokenArchive::new(Arc::clone(&self.engine)))
     }
 
     async fn execute(&self, statement: &str) {

@@ -12,6 +12,7 @@ use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, Tok
 
 mod accounts;
 mod admin;
+mod archive;
 mod devices;
 mod listing;
 mod nodes;
@@ -19,6 +20,8 @@ mod purge;
 mod service;
 mod sign_in;
 mod users;
+
+pub use crate::archive::{SqliteTokenArchive, SqliteTokenSource};
 
 /// The name of this component of the file, for [`SqliteEngine::open`].
 pub const COMPONENT: &str = "tokenserver";

@@ -25,3 +25,10 @@ pub(crate) fn load(conn: &mut SqliteConnection) -> Result<Service, Fault> {
         .ok_or_else(|| Fault::internal(format!("the table services has lost its row {SERVICE:?}; insert it again")))?;
     Ok(Service { id, has_nodes })
 }
+
+/// The number of the service, in tables that may be another server's.
+pub(crate) fn id(conn: &mut SqliteConnection) -> Result<i64, Fault> {
+    let row = sql::<(BigInt,)>("SELECT id FROM services WHERE service = ?").bind(SERVICE).row::<(i64,)>(conn)?;
+    // Where nobody ever asked for it, there is no such service, and nothing of it.
+    Ok(row.map_or(-1, |(id,)| id))
+}

@@ -29,7 +29,11 @@ pub(super) enum Place {
 impl Place {
     /// The place that a setting names.
     pub(super) fn of(setting: &'static str, database: &DatabaseSettings) -> Result<Self, BackendError> {
-        let url = database.url.expose();
+        Self::parse(setting, database.url.expose())
+    }
+
+    /// The place of a URL that was given by `setting`.
+    pub(super) fn parse(setting: &'static str, url: &str) -> Result<Self, BackendError> {
         match url.split_once("://") {
             Some((scheme, _)) if Kind::of_scheme(scheme).is_some() => {
                 url.parse().map(Self::Server).map_err(|error| BackendError::Url { setting, error })
@@ -222,6 +226,24 @@ impl Engine {
             }
             Self::Postgres(engine) => Probe { name, pool: of(engine, PostgresEngine::status), writer: None },
             Self::Mysql(engine) => Probe { name, pool: of(engine, MysqlEngine::status), writer: None },
+        }
+    }
+
+    /// A note that was left in the database.
+    pub(super) async fn note(&self, name: &'static str) -> Result<Option<String>, Fault> {
+        match self {
+            Self::Sqlite(engine) => engine.note(name).await,
+            Self::Postgres(engine) => engine.note(name).await,
+            Self::Mysql(engine) => engine.note(name).await,
+        }
+    }
+
+    /// Leaves such a note, or takes it away.
+    pub(super) async fn set_note(&self, name: &'static str, value: Option<String>) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(engine) => engine.set_note(name, value).await,
+            Self::Postgres(engine) => engine.set_note(name, value).await,
+            Self::Mysql(engine) => engine.set_note(name, value).await,
         }
     }
 

@@ -71,6 +71,43 @@ pub enum BackendError {
         /// The migrations.
         pending: String,
     },
+    /// Something began to fill the database, and did not get to its end.
+    #[error(
+        "the last {what} into {database} did not finish, so that only a part is there. Run it again, with --force: it \
+         begins by clearing what is there"
+    )]
+    Unfinished {
+        /// The database.
+        database: String,
+        /// A restore or an import.
+        what: String,
+    },
+    /// A database that is to be filled, and is used.
+    #[error("{database} is in use. Stop the server, and whatever else has it open, and run this again")]
+    InUse {
+        /// The database.
+        database: String,
+    },
+    /// A database that is to be copied into itself.
+    #[error("{database} is the database of the settings, into which is copied; --from is to name another one")]
+    OntoItself {
+        /// The database.
+        database: String,
+    },
+    /// No file to copy from.
+    #[error("there is no file {path} to copy from")]
+    NoSourceFile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A database to copy from that has other tables.
+    #[error("{database} has no tables of a Sync server's {what}")]
+    NoTables {
+        /// The database.
+        database: String,
+        /// What was looked for.
+        what: &'static str,
+    },
     /// The database failed at the first question.
     #[error("{0}")]
     Fault(String),

@@ -2,6 +2,7 @@
 
 mod engine;
 mod error;
+mod whole;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokenserver_db_common::{TokenAdmin, TokenDb};
 
 use self::engine::{Contents, Engine, Place};
 pub use self::error::BackendError;
+pub use self::whole::{Whole, sources};
 use crate::settings::{DatabaseSettings, Secret, Settings, secret_file};
 
 /// The open databases.
@@ -86,6 +88,18 @@ pub struct Attached {
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
 /// secret.
 pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, BackendError> {
+    let (storage, tokens) = pair(&attached(settings).await?);
+    Ok(Attached {
+        description: storage.describe(),
+        storage: storage.storage(options(settings, clock)),
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
+        master_secret: known_secret(settings)?,
+    })
+}
+
+/// The engines of [`attach`].
+async fn attached(settings: &Settings) -> Result<Vec<Engine>, BackendError> {
     let mut engines = Vec::new();
     for Database { place, contents, settings: database } in databases(settings)? {
         if let Place::File(SqliteLocation::File(path)) = &place
@@ -99,14 +113,8 @@ pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, Backe
         }
         engines.push(Engine::open(&place, contents, database, 1).await?);
     }
-    let (storage, tokens) = pair(&engines);
-    Ok(Attached {
-        description: storage.describe(),
-        storage: storage.storage(options(settings, clock)),
-        tokens: tokens.clone().tokens(),
-        admin: tokens.admin(),
-        master_secret: known_secret(settings)?,
-    })
+    whole::refuse_unfinished(&engines).await?;
+    Ok(engines)
 }
 
 /// The storage's engine and the tokenserver's.
@@ -136,6 +144,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     for Database { place, contents, settings: database } in databases {
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);
     }
+    whole::refuse_unfinished(&engines).await?;
     let (storage, tokens) = pair(&engines);
     let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
     let fingerprint = secret_file::fingerprint(master_secret.expose());

@@ -1,17 +1,22 @@
 //! The command line. Each command has a module of its own, with its arguments and what it does.
 
+mod backup;
 mod config;
 mod confirm;
+mod copying;
 mod doctor;
 mod format;
 mod generate;
 mod healthcheck;
+mod import;
 mod migrate;
 mod node;
 mod operator;
 mod output;
 mod purge;
+mod restore;
 mod user;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -64,6 +69,16 @@ enum Command {
     /// Look after storage nodes, where there are several. Works while the server runs.
     #[command(subcommand)]
     Node(node::Command),
+    /// Write all that the server keeps into one file, while it serves: records, users, nodes. The file is good for every
+    /// kind of database. The master secret is not in it.
+    Backup(backup::Arguments),
+    /// Fill the databases from a backup, while no server runs on them.
+    Restore(restore::Arguments),
+    /// Check that a backup is whole and as it was written.
+    Verify(verify::Arguments),
+    /// Copy everything from another database: one of another kind, one of syncstorage-rs, or one of the old server in
+    /// Python. That one is only read.
+    Import(import::Arguments),
     /// Print every setting with its description and default, as a settings file to start from.
     Settings,
     /// What the settings come to.
@@ -104,6 +119,10 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::Serve => system.block_on(serve(settings()?)),
         Command::Healthcheck => healthcheck::run(&settings()?),
         Command::CheckConfig => check_config(&settings()?),
+        Command::Backup(arguments) => system.block_on(backup::run(&settings()?, arguments)),
+        Command::Restore(arguments) => system.block_on(restore::run(&settings()?, arguments)),
+        Command::Verify(arguments) => system.block_on(verify::run(settings, arguments)),
+        Command::Import(arguments) => system.block_on(import::run(&settings()?, arguments)),
         Command::Doctor(arguments) => system.block_on(doctor::run(&settings()?, arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
         Command::User(command) => system.block_on(user::run(&settings()?, command)),

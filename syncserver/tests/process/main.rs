@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod archive;
 mod client;
 mod command_line;
 mod commands;

@@ -16,6 +16,7 @@
 
 #![expect(clippy::unwrap_used, reason = "test support: a panic is how a case fails")]
 
+pub mod archive;
 mod backend;
 mod clock;
 pub mod conformance;

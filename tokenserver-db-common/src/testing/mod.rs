@@ -13,9 +13,12 @@ use async_trait::async_trait;
 
 use syncstorage_db_common::UserId;
 
-use crate::{Account, NodeRow, Policy, Refusal, SERVICE, SignIn, SignedIn, TokenAdmin, TokenDb, TokenError};
+use crate::{
+    Account, NodeRow, Policy, Refusal, SERVICE, SignIn, SignedIn, TokenAdmin, TokenDb, TokenError, TokenTarget,
+};
 
 pub mod accounts;
+pub mod archive;
 pub mod devices;
 pub mod moves;
 pub mod nodes;
@@ -31,6 +34,9 @@ pub trait Fixture: Send + Sync {
 
     /// The operator's side of the same database.
     fn admin(&self) -> Arc<dyn TokenAdmin>;
+
+    /// The same tables as a whole.
+    fn archive(&self) -> Arc<dyn TokenTarget>;
 
     /// Runs a statement, which is written so that every engine takes it.
     async fn execute(&self, statement: &str);
@@ -126,6 +132,12 @@ macro_rules! conformance_suite {
             races::of_two_new_keys_at_once_one_wins,
             races::a_generation_never_goes_back,
             races::a_node_added_twice_at_once_is_there_once,
+            archive::rows_of_every_kind_come_back_as_they_were_loaded,
+            archive::what_sign_ins_made_is_dumped_by_uid_and_loaded_again,
+            archive::a_number_that_was_given_elsewhere_is_not_given_again,
+            archive::a_clear_takes_users_and_nodes_and_keeps_their_numbers,
+            archive::rows_of_other_services_are_neither_dumped_nor_cleared,
+            archive::a_load_that_fails_leaves_nothing,
         }
     };
     ($open:path; $($module:ident::$case:ident,)*) => {
@@ -237,6 +249,7 @@ mod tests {
         let modules = [
             ("accounts", include_str!("accounts.rs")),
             ("devices", include_str!("devices.rs")),
+            ("archive", include_str!("archive.rs")),
             ("moves", include_str!("moves.rs")),
             ("nodes", include_str!("nodes.rs")),
             ("operations", include_str!("operations.rs")),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use self::generate::Generator;
 use self::operation::{Operation, Side};
 use super::user::TestUser;
-use super::{Backend, Fixture, ModelDb};
-use crate::{BsoQuery, DbOptions, PurgeBudget, Sort, UserId};
+use super::{Backend, Fixture, ManualClock, ModelDb};
+use crate::{BsoQuery, Db, DbOptions, PurgeBudget, Sort, UserId};
 
 /// How many operations a message about a difference shows.
 const SHOWN: usize = 15;
@@ -40,6 +40,36 @@ pub async fn compare(backend: &Backend, seed: u64, operations: usize, choose: im
         }
     }
     run.compare_everything().await;
+}
+
+/// Carries out random operations of these users on a database that goes by this clock, and compares nothing: for what
+/// they leave. The clock stands no earlier afterwards.
+pub async fn fill(
+    db: &Arc<dyn Db>,
+    clock: &ManualClock,
+    options: &DbOptions,
+    users: &[i64],
+    seed: u64,
+    operations: usize,
+) {
+    let begun = clock.now_ms();
+    let users: Vec<UserId> = users.iter().map(|id| UserId::try_from(*id).expect("not negative")).collect();
+    // The generator looks at the model to make up what is sensible.
+    let model = Arc::new(ModelDb::new(options.clone()));
+    let mut generator = Generator::new(seed, users.clone());
+    let (mut model_side, mut side) = (Side::new(model.clone()), Side::new(Arc::clone(db)));
+    for _ in 0..operations {
+        for user in &users {
+            clock.advance(model.wait_ms(*user));
+        }
+        let operation = generator.next(&model, clock.now_ms());
+        if let Operation::MoveClock(ms) = operation {
+            clock.advance(ms.max(0));
+        }
+        model_side.apply(&operation).await;
+        side.apply(&operation).await;
+    }
+    clock.set(clock.now_ms().max(begun));
 }
 
 fn from_environment(name: &str) -> Option<u64> {

@@ -1,0 +1,68 @@
+//! Making a backup.
+
+use std::io::{self, Write};
+
+use ring::digest::{Context, SHA256};
+use syncstorage_db_common::Sink;
+
+use super::format::{End, Header, HeaderLine, Line};
+use super::seal::Sealing;
+use super::{Counts, Item};
+
+/// Of zstd: a little better than its usual 3 is not worth the time, for payloads that are encrypted.
+const LEVEL: i32 = 3;
+
+/// Writes a backup, item by item.
+pub struct Writer<W: Write> {
+    encoder: zstd::Encoder<'static, Sealing<W>>,
+    digest: Context,
+    counts: Counts,
+    /// The line that is being written.
+    line: Vec<u8>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes the beginning.
+    pub fn new(to: W, header: Header) -> io::Result<Self> {
+        let mut encoder = zstd::Encoder::new(Sealing::new(to), LEVEL)?;
+        encoder.include_checksum(true)?;
+        let mut writer = Self { encoder, digest: Context::new(&SHA256), counts: Counts::default(), line: Vec::new() };
+        serde_json::to_writer(&mut writer.line, &HeaderLine { syncserver_backup: header })?;
+        writer.write_line()?;
+        Ok(writer)
+    }
+
+    fn write_line(&mut self) -> io::Result<()> {
+        self.line.push(b'\n');
+        self.digest.update(&self.line);
+        self.encoder.write_all(&self.line)?;
+        self.line.clear();
+        Ok(())
+    }
+
+    /// What was written so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Writes the end and the seal; what was written to, and the number of bytes.
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
+        let sha256 = hex(self.digest.clone().finish().as_ref());
+        serde_json::to_writer(&mut self.line, &Line::End(End { counts: self.counts, sha256 }))?;
+        self.write_line()?;
+        self.encoder.finish()?.finish()
+    }
+}
+
+impl<W: Write + Send> Sink<Item> for Writer<W> {
+    fn push(&mut self, item: Item) -> io::Result<()> {
+        self.counts.add(&item);
+        serde_json::to_writer(&mut self.line, &Line::of(&item))?;
+        self.write_line()
+    }
+}
+
+/// Bytes as text.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,216 @@
+//! What the commands have in common that copy whole databases.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use syncstorage_db_common::Sink;
+
+use crate::archive::copy::{Renaming, Stop, same_url};
+use crate::archive::{Counts, Item};
+use crate::backend::Whole;
+use crate::settings::Settings;
+use crate::signals::StopSignals;
+
+/// What the commands have in common that fill databases.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Filling {
+    /// Clear the databases first, where there is something in them.
+    #[arg(long)]
+    force: bool,
+    /// Do not ask before that.
+    #[arg(long, short, requires = "force")]
+    yes: bool,
+    /// Write another URL for a node: the server had the URL OLD there, and has NEW here. May be given several times.
+    #[arg(long, value_name = "OLD=NEW", value_parser = node_url)]
+    node_url: Vec<(String, String)>,
+}
+
+fn node_url(text: &str) -> Result<(String, String), String> {
+    let (old, new) = text.split_once('=').ok_or("expected two URLs with = between them")?;
+    for url in [old, new] {
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return Err(format!("{url:?} does not begin with http:// or https://"));
+        }
+    }
+    Ok((old.trim_end_matches('/').to_owned(), new.trim_end_matches('/').to_owned()))
+}
+
+impl Filling {
+    /// Fills the databases of the settings with what `produce` hands over; `what` is a noun, such as "restore".
+    pub(super) async fn fill<P>(self, settings: &Settings, what: &'static str, produce: P) -> Result<Counts, String>
+    where
+        P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
+    {
+        let whole = Whole::open(settings).await.map_err(|error| error.to_string())?;
+        self.may_fill(&whole).await?;
+        let stop = stop_at_signal()?;
+        let failed = |error: crate::backend::BackendError| error.to_string();
+        whole.begin(what).await.map_err(failed)?;
+        let progress = Progress::of_unknown_length();
+        let renames = self.node_url;
+        let filled = async {
+            whole.targets.clear().await.map_err(|error| crate::causes::chain(&error))?;
+            let produce = move |to: &mut dyn Sink<Item>| produce(&mut Renaming { to, urls: &renames });
+            whole.targets.fill(produce, &stop, |counts| progress.show(&counts)).await
+        };
+        let filled = filled.await;
+        progress.clear();
+        let counts = filled.map_err(|error| {
+            format!(
+                "{error}. The {what} did not finish: {} holds a part only, and no server serves it. Run this again with \
+                 --force",
+                whole.describe()
+            )
+        })?;
+        whole.end().await.map_err(failed)?;
+        say_of_nodes(settings, &whole).await?;
+        Ok(counts)
+    }
+
+    async fn may_fill(&self, whole: &Whole) -> Result<(), String> {
+        let place = whole.describe();
+        let unfinished = whole.unfinished().await.map_err(|error| error.to_string())?;
+        let is_empty = whole.targets.are_empty().await.map_err(|error| crate::causes::chain(&error))?;
+        match unfinished {
+            None if is_empty => return Ok(()),
+            None if !self.force => {
+                return Err(format!("{place} is not empty. With --force all that is in it is removed first"));
+            }
+            Some(last) if !self.force => {
+                return Err(format!(
+                    "the last {last} into {place} did not finish, so that only a part is there. With --force that is \
+                     removed first"
+                ));
+            }
+            _ => {}
+        }
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(format!("all that is in {place} is to be removed; without a terminal, say --yes to that"));
+        }
+        eprint!("All that is in {place} is removed first. Type yes to go on: ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+        if answer.trim() == "yes" { Ok(()) } else { Err("nothing was done".into()) }
+    }
+}
+
+/// A database that has moved may still send its users to the old place.
+async fn say_of_nodes(settings: &Settings, whole: &Whole) -> Result<(), String> {
+    let nodes = whole.tokens.nodes().await.map_err(|error| crate::causes::chain(&error))?;
+    let public_url = settings.public_url.to_string();
+    if nodes.is_empty() || nodes.iter().any(|node| same_url(&node.url, &public_url)) {
+        return Ok(());
+    }
+    let urls: Vec<&str> = nodes.iter().map(|node| node.url.as_str()).collect();
+    eprintln!(
+        "Mind the nodes: clients are sent to {}, and this server is {public_url}. If it takes the place of one of \
+         them, change that row (`syncserver node`), or do this again with --force --node-url {}={public_url}",
+        urls.join(", "),
+        urls[0],
+    );
+    Ok(())
+}
+
+/// What SIGTERM and Ctrl-C stop. A second one ends the process at once.
+pub(super) fn stop_at_signal() -> Result<Stop, String> {
+    let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
+    let stop = Stop::default();
+    let told = stop.clone();
+    actix_web::rt::spawn(async move {
+        signals.received().await;
+        told.stop();
+    });
+    Ok(stop)
+}
+
+/// Runs what takes long and does not wait, on a thread where it holds nothing up.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+}
+
+/// How far it is, on the standard error stream, if that is a terminal. Clones are the same one.
+#[derive(Clone)]
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// Of something of which nobody knows how much there is.
+    pub(super) fn of_unknown_length() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(styled(bar, "{spinner} {elapsed} {msg}"))
+    }
+
+    /// Of a file of so many bytes.
+    pub(super) fn of_bytes(bytes: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr_with_hz(5));
+        Self(styled(bar, "{percent:>3}% {wide_bar} {bytes_per_sec}, {eta} left"))
+    }
+
+    /// So many were done.
+    pub(super) fn show(&self, counts: &Counts) {
+        self.0.set_message(counts.to_string());
+    }
+
+    /// So many bytes were read.
+    pub(super) fn set_bytes(&self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
+
+    /// Takes it off the screen.
+    pub(super) fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Whether a file name stands for the standard output or input.
+pub(super) fn is_dash(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// A backup that may be read twice: what comes by the standard input is kept in a file without a name meanwhile.
+pub(super) fn open_twice(file: &Path) -> Result<Arc<File>, String> {
+    if !is_dash(file) {
+        return File::open(file).map(Arc::new).map_err(|error| cannot_read(file, &error));
+    }
+    let kept = || -> io::Result<File> {
+        let mut kept = tempfile::tempfile()?;
+        io::copy(&mut io::stdin().lock(), &mut kept)?;
+        kept.flush()?;
+        Ok(kept)
+    };
+    kept().map(Arc::new).map_err(|error| format!("cannot keep what comes by the standard input: {error}"))
+}
+
+/// From the beginning.
+pub(super) fn rewound(mut file: &File) -> Result<&File, String> {
+    file.rewind().map_err(|error| format!("cannot read the backup from its beginning: {error}"))?;
+    Ok(file)
+}
+
+pub(super) fn cannot_read(file: &Path, error: &io::Error) -> String {
+    format!("cannot read {}: {error}", file.display())
+}
+
+/// The standard input, if it is no terminal.
+pub(super) fn standard_input() -> Result<Box<dyn Read + Send>, String> {
+    if io::stdin().is_terminal() {
+        return Err("the backup is to come by the standard input, which is a terminal".into());
+    }
+    Ok(Box::new(io::stdin()))
+}

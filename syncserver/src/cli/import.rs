@@ -1,0 +1,61 @@
+//! `syncserver import`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use syncstorage_db_common::Clock;
+
+use super::copying::Filling;
+use super::output;
+use crate::archive::copy::Sieve;
+use crate::backend;
+use crate::settings::Settings;
+
+/// Where from, and how.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The database to copy: postgres://…, mysql://…, sqlite:///… or the path of an SQLite file. Where it has a password,
+    /// rather give it by the environment: other users of this machine see the command line.
+    #[arg(long, value_name = "URL", env = "SYNC_IMPORT_FROM", hide_env_values = true)]
+    from: String,
+    /// The database that has its users and nodes, if that is another one.
+    #[arg(long, value_name = "URL", env = "SYNC_IMPORT_TOKENSERVER_FROM", hide_env_values = true)]
+    tokenserver_from: Option<String>,
+    #[command(flatten)]
+    filling: Filling,
+}
+
+pub(super) async fn run(settings: &Settings, arguments: Arguments) -> Result<(), String> {
+    let Arguments { from, tokenserver_from, filling } = arguments;
+    let sources = backend::sources(settings, &from, tokenserver_from.as_deref()).await;
+    let sources = sources.map_err(|error| error.to_string())?;
+    let has_tokens = sources.tokens.is_some();
+    let left_out = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&left_out);
+    let counts = filling
+        .fill(settings, "import", move |sink| {
+            let mut sieve = Sieve::new(sink);
+            sources.dump_here(Clock::system().now_ms(), &mut sieve)?;
+            told.store(sieve.left_out, Ordering::SeqCst);
+            Ok(())
+        })
+        .await?;
+    let mut summary = format!("Imported {counts}.\n");
+    match left_out.load(Ordering::SeqCst) {
+        0 => {}
+        some => summary.push_str(&format!(
+            "{some} things were left out, since the protocol does not allow their names or payloads.\n"
+        )),
+    }
+    if !has_tokens {
+        summary.push_str(
+            "There are no users in that database, only their storage. They stand in the tokenserver's one: run this again \
+             with --force and --tokenserver-from URL. As it is, everybody comes as a new user.\n",
+        );
+    }
+    summary.push_str(
+        "Start the server with the master secret that the old one had, if you can. (With another one it works as well; \
+         clients get new tokens by themselves.)\n",
+    );
+    output::print(&summary)
+}

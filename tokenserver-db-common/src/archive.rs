@@ -1,0 +1,97 @@
+//! The users and nodes as a whole: for backups, and for moves from one database to another.
+
+use async_trait::async_trait;
+use syncstorage_db_common::{DbResult, Fault, Sink};
+
+/// One row of the tokenserver's tables, with all its columns, in no database's terms. The row of the service is
+/// implied: all of them are of [`SERVICE`](crate::SERVICE), whatever its id is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenItem {
+    /// A row of `nodes`.
+    Node(NodeItem),
+    /// A row of `users`, be it in use or replaced, and whether its node is there or not.
+    User(UserItem),
+    /// The greatest numbers that were ever given.
+    Numbers(Numbers),
+}
+
+/// A row of `nodes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "these are the columns of the table, as in `NodeRow`")]
+pub struct NodeItem {
+    pub id: i64,
+    pub url: String,
+    pub available: i64,
+    pub current_load: i64,
+    pub capacity: i64,
+    pub downed: i64,
+    pub backoff: i64,
+}
+
+/// A row of `users`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "these are the columns of the table, as in `UserRow`")]
+pub struct UserItem {
+    pub uid: i64,
+    pub email: String,
+    pub generation: i64,
+    pub client_state: String,
+    pub created_at: i64,
+    pub replaced_at: Option<i64>,
+    pub nodeid: i64,
+    pub keys_changed_at: Option<i64>,
+}
+
+/// The greatest numbers that were ever given, or may have been: no lower one is given to anybody again, since storage
+/// may lie under it, or a row name it. 0 where none was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Of users.
+    pub uid: i64,
+    /// Of nodes.
+    pub node: i64,
+}
+
+/// What the users and nodes can be read from.
+#[async_trait]
+pub trait TokenSource: Send + Sync {
+    /// Hands over all rows of one moment, and changes nothing: nodes by id, users by uid, and the numbers at last.
+    async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()>;
+}
+
+/// Tables that can be filled from outside, while nobody else uses them.
+#[async_trait]
+pub trait TokenTarget: TokenSource {
+    /// Whether there is no user. A node does not count: a server that was started once may have made one.
+    async fn is_empty(&self) -> Result<bool, Fault>;
+
+    /// Removes all users and nodes of the service. The numbers given so far are not given again.
+    async fn clear(&self) -> Result<(), Fault>;
+
+    /// Adds rows as they are, all of them or none. [`TokenItem::Numbers`] raises the numbers that are given next, and
+    /// lowers none.
+    async fn load(&self, items: Vec<TokenItem>) -> Result<(), Fault>;
+}
+
+/// What to select of a table `users` that another server made, whose columns these are, in the order of [`UserItem`].
+///
+/// The tokenserver in Python (`tokenserver/assignment/sqlnode/schemas.py` and its migrations) has had the node's URL in
+/// a column `node` before there was `nodeid`, and no `keys_changed_at` at first. With the simple one of its
+/// self-hosted server (`syncserver/staticnode.py`) there are no nodes, and no table of services: `service` is the name
+/// itself. Its users are where [`PUBLIC_URL_NODE_ID`](crate::PUBLIC_URL_NODE_ID) says.
+#[must_use]
+pub fn user_columns(columns: &[String], has_services: bool) -> String {
+    let has = |name: &str| columns.iter().any(|column| column.eq_ignore_ascii_case(name));
+    let nodeid = match () {
+        () if has("nodeid") => "coalesce(nodeid, 0)",
+        () if has("node") && has_services => {
+            "coalesce((SELECT n.id FROM nodes n WHERE n.service = users.service AND n.node = users.node), 0)"
+        }
+        () => "0",
+    };
+    let keys_changed_at = if has("keys_changed_at") { "keys_changed_at" } else { "NULL" };
+    format!(
+        "uid, email, generation, client_state, created_at, replaced_at, {nodeid} AS nodeid, \
+         {keys_changed_at} AS keys_changed_at"
+    )
+}

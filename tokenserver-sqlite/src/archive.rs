@@ -1,0 +1,197 @@
+//! The users and nodes as a whole: see [`TokenSource`] and [`TokenTarget`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use sqlite_engine::{SqliteEngine, columns, open_to_read, snapshot, sql};
+use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
+use tokenserver_db_common::{NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
+
+use crate::service;
+
+const NODES: &str = "
+    SELECT id, node, available, current_load, capacity, downed, backoff
+    FROM nodes WHERE service = ? ORDER BY id";
+
+/// What the file remembers of a table with AUTOINCREMENT.
+const SEQUENCE: &str = "SELECT seq FROM sqlite_sequence WHERE name = ?";
+
+const RAISE: &str = "UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq < ?";
+
+/// The file has a row only for tables that had one.
+const BEGIN_SEQUENCE: &str = "
+    INSERT INTO sqlite_sequence (name, seq)
+    SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?)";
+
+const ADD_NODE: &str = "
+    INSERT INTO nodes (id, service, node, available, current_load, capacity, downed, backoff)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+
+const ADD_USER: &str = "
+    INSERT INTO users (uid, service, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// A file that is only read, whether a server runs on it or not: one of ours, or one of the old server in Python.
+pub struct SqliteTokenSource {
+    path: PathBuf,
+}
+
+impl SqliteTokenSource {
+    /// The file, if it has a table of users.
+    pub fn find(path: &Path) -> Result<Option<Self>, Fault> {
+        let has_users = columns(&mut open_to_read(path)?, "users")?.iter().any(|name| name == "client_state");
+        Ok(has_users.then(|| Self { path: path.to_owned() }))
+    }
+}
+
+#[async_trait]
+impl TokenSource for SqliteTokenSource {
+    async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+        dump(&self.path, sink)
+    }
+}
+
+/// The tokenserver's tables of a file that was opened with [`MIGRATIONS`](crate::MIGRATIONS).
+pub struct SqliteTokenArchive {
+    engine: Arc<SqliteEngine>,
+}
+
+impl SqliteTokenArchive {
+    /// Of an engine that was opened with [`MIGRATIONS`](crate::MIGRATIONS).
+    #[must_use]
+    pub const fn new(engine: Arc<SqliteEngine>) -> Self {
+        Self { engine }
+    }
+}
+
+#[async_trait]
+impl TokenSource for SqliteTokenArchive {
+    async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+        dump(self.engine.path(), sink)
+    }
+}
+
+#[async_trait]
+impl TokenTarget for SqliteTokenArchive {
+    async fn is_empty(&self) -> Result<bool, Fault> {
+        let mut conn = self.engine.reader().await?;
+        let service = service::load(&mut conn)?.id;
+        let first = sql::<(BigInt,)>("SELECT uid FROM users WHERE service = ? LIMIT 1").bind(service);
+        Ok(first.row::<(i64,)>(&mut conn)?.is_none())
+    }
+
+    async fn clear(&self) -> Result<(), Fault> {
+        let clear = |conn: &mut SqliteConnection| {
+            let service = service::load(conn)?.id;
+            sql("DELETE FROM users WHERE service = ?").bind(service).run(conn)?;
+            sql("DELETE FROM nodes WHERE service = ?").bind(service).run(conn).map(drop)
+        };
+        self.engine.write(clear).await
+    }
+
+    async fn load(&self, items: Vec<TokenItem>) -> Result<(), Fault> {
+        self.engine.write(move |conn| load(conn, &items)).await
+    }
+}
+
+fn dump(path: &Path, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    snapshot(&mut open_to_read(path)?, |conn| {
+        let has_services = !columns(conn, "services")?.is_empty();
+        let mut numbers = Numbers { uid: sequence(conn, "users")?, node: sequence(conn, "nodes")? };
+        if numbers.uid == 0 && columns(conn, "user_collections")?.iter().any(|name| name == "userid") {
+            // Not one of ours: such a table forgets the numbers of rows that are gone, and storage may be left of them.
+            let greatest = sql::<(Nullable<BigInt>,)>("SELECT max(userid) FROM user_collections").row(conn)?;
+            numbers.uid = greatest.and_then(|(uid,): (Option<i64>,)| uid).unwrap_or(0);
+        }
+        // The simplest servers know one node, which is no row, and name the service in each user's row.
+        if has_services && !columns(conn, "nodes")?.is_empty() {
+            dump_nodes(conn, &mut numbers, sink)?;
+        }
+        dump_users(conn, has_services, &mut numbers, sink)?;
+        sink.push(TokenItem::Numbers(numbers)).map_err(DbError::Output)
+    })
+}
+
+fn sequence(conn: &mut SqliteConnection, table: &str) -> Result<i64, Fault> {
+    if columns(conn, "sqlite_sequence")?.is_empty() {
+        return Ok(0);
+    }
+    Ok(sql::<(BigInt,)>(SEQUENCE).bind(table).row(conn)?.map_or(0, |(number,)| number))
+}
+
+fn dump_nodes(conn: &mut SqliteConnection, numbers: &mut Numbers, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Columns = (BigInt, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
+    type Row = (i64, String, i64, i64, i64, i64, i64);
+    let service = service::id(conn)?;
+    sql::<Columns>(NODES).bind(service).each(conn, |row: Row| {
+        let (id, url, available, current_load, capacity, downed, backoff) = row;
+        numbers.node = numbers.node.max(id);
+        let node = NodeItem { id, url, available, current_load, capacity, downed, backoff };
+        sink.push(TokenItem::Node(node)).map_err(DbError::Output)
+    })
+}
+
+fn dump_users(
+    conn: &mut SqliteConnection,
+    has_services: bool,
+    numbers: &mut Numbers,
+    sink: &mut dyn Sink<TokenItem>,
+) -> DbResult<()> {
+    type Columns = (BigInt, Text, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
+    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>);
+    let selected = user_columns(&columns(conn, "users")?, has_services);
+    let statement = sql::<Columns>(format!("SELECT {selected} FROM users WHERE service = ? ORDER BY uid"));
+    let statement = match has_services {
+        true => statement.bind(service::id(conn)?),
+        false => statement.bind(SERVICE),
+    };
+    statement.each(conn, |row: Row| {
+        let (uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at) = row;
+        numbers.uid = numbers.uid.max(uid);
+        let user = UserItem { uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at };
+        sink.push(TokenItem::User(user)).map_err(DbError::Output)
+    })
+}
+
+fn load(conn: &mut SqliteConnection, items: &[TokenItem]) -> Result<(), Fault> {
+    let service = service::load(conn)?.id;
+    for item in items {
+        match item {
+            TokenItem::Node(node) => {
+                sql(ADD_NODE)
+                    .bind(node.id)
+                    .bind(service)
+                    .bind(node.url.as_str())
+                    .bind(node.available)
+                    .bind(node.current_load)
+                    .bind(node.capacity)
+                    .bind(node.downed)
+                    .bind(node.backoff)
+                    .run(conn)?;
+            }
+            TokenItem::User(user) => {
+                sql(ADD_USER)
+                    .bind(user.uid)
+                    .bind(service)
+                    .bind(user.email.as_str())
+                    .bind(user.generation)
+                    .bind(user.client_state.as_str())
+                    .bind(user.created_at)
+                    .bind(user.replaced_at)
+                    .bind(user.nodeid)
+                    .bind(user.keys_changed_at)
+                    .run(conn)?;
+            }
+            TokenItem::Numbers(numbers) => {
+                for (table, number) in [("users", numbers.uid), ("nodes", numbers.node)] {
+                    sql(BEGIN_SEQUENCE).bind(table).bind(table).run(conn)?;
+                    sql(RAISE).bind(number).bind(table).bind(number).run(conn)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
