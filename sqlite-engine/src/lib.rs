@@ -16,9 +16,11 @@ mod secret;
 mod space;
 mod sql;
 mod writer;
+mod writer_status;
 
 pub use engine::{EngineOptions, Reader, SqliteEngine, snapshot};
 pub use location::{InvalidLocation, SqliteLocation};
 pub use open::OpenError;
 pub use space::give_back;
 pub use sql::{Bind, Sql, sql};
+pub use writer_status::{COMMIT_SIZES, WriterStatus};

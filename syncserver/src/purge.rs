@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use syncstorage_db_common::{Clock, Db, DbResult, Fault, PurgeBudget};
 use tokenserver_db_common::{ReplacedRow, TokenDb};
 
 use crate::causes::chain;
+use crate::metrics::{Metrics, PurgeRound};
 use crate::node::{Nodes, NotDeleted, url};
 
 /// How much is removed at once.
@@ -64,13 +65,17 @@ pub(crate) struct Outcome {
 
 impl Purge {
     /// Purges soon, and then again and again.
-    pub(crate) async fn every(self, interval: Duration) {
+    pub(crate) async fn every(self, interval: Duration, metrics: Option<Arc<Metrics>>) {
         let mut byte = [0];
         // Without random numbers it is the shortest one, which does no harm.
         let _ = SystemRandom::new().fill(&mut byte);
         tokio::time::sleep(first_pause(interval, byte[0])).await;
         loop {
-            self.once().await;
+            let started = Instant::now();
+            let Outcome { bsos, batches, users, failures } = self.once().await;
+            if let Some(metrics) = &metrics {
+                metrics.purged(PurgeRound { bsos, batches, users, failures, took: started.elapsed() });
+            }
             tokio::time::sleep(interval).await;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use diesel_migrations::EmbeddedMigrations;
 use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
 use sqlite_engine::{SqliteEngine, SqliteLocation};
-use syncstorage_db_common::{Db, DbOptions, Fault, SecretClaim, SecretFingerprint};
+use syncstorage_db_common::{Db, DbOptions, Fault, PoolStatus, SecretClaim, SecretFingerprint};
 use syncstorage_mysql::MysqlDb;
 use syncstorage_postgres::PostgresDb;
 use syncstorage_sqlite::SqliteDb;
@@ -16,7 +16,7 @@ use tokenserver_mysql::MysqlTokenDb;
 use tokenserver_postgres::PostgresTokenDb;
 use tokenserver_sqlite::SqliteTokenDb;
 
-use super::BackendError;
+use super::{BackendError, Probe};
 use crate::settings::{DatabaseSettings, secret_file};
 
 /// Where a database is.
@@ -199,6 +199,29 @@ impl Engine {
             Self::Sqlite(engine) => engine.path().display().to_string(),
             Self::Postgres(engine) => engine.location().to_string(),
             Self::Mysql(engine) => engine.location().to_string(),
+        }
+    }
+
+    /// How to ask how busy it is. What it returns does not keep the database open.
+    pub(super) fn probe(&self, name: &'static str) -> Probe {
+        fn of<T: Send + Sync + 'static>(
+            engine: &Arc<T>,
+            status: impl Fn(&T) -> PoolStatus + Send + Sync + 'static,
+        ) -> Box<dyn Fn() -> Option<PoolStatus> + Send + Sync> {
+            let engine = Arc::downgrade(engine);
+            Box::new(move || engine.upgrade().map(|engine| status(&engine)))
+        }
+        match self {
+            Self::Sqlite(engine) => {
+                let writer = Arc::downgrade(engine);
+                Probe {
+                    name,
+                    pool: of(engine, SqliteEngine::status),
+                    writer: Some(Box::new(move || writer.upgrade().map(|engine| engine.writer_status()))),
+                }
+            }
+            Self::Postgres(engine) => Probe { name, pool: of(engine, PostgresEngine::status), writer: None },
+            Self::Mysql(engine) => Probe { name, pool: of(engine, MysqlEngine::status), writer: None },
         }
     }
 

@@ -6,7 +6,8 @@ mod error;
 use std::sync::Arc;
 
 use sqlite_engine::SqliteLocation;
-use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, SecretClaim};
+pub use sqlite_engine::{COMMIT_SIZES, WriterStatus};
+use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, PoolStatus, SecretClaim};
 use tokenserver_db_common::{TokenAdmin, TokenDb};
 
 use self::engine::{Contents, Engine, Place};
@@ -27,6 +28,18 @@ pub struct Backends {
     pub master_secret: Secret,
     /// For the log: where the data is.
     pub description: String,
+    /// How busy each database is: one, or two where the tokenserver has its own.
+    pub probes: Vec<Probe>,
+}
+
+/// Asks a database how busy it is, without a question to the database itself. `None` once it is closed.
+pub struct Probe {
+    /// `storage`, or `tokenserver` for a database that is the tokenserver's alone.
+    pub name: &'static str,
+    /// Its connections.
+    pub pool: Box<dyn Fn() -> Option<PoolStatus> + Send + Sync>,
+    /// What writes, on SQLite.
+    pub writer: Option<Box<dyn Fn() -> Option<WriterStatus> + Send + Sync>>,
 }
 
 /// Whether this program knows the databases of the settings, without a look at them.
@@ -136,6 +149,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     Ok(Backends {
         description: storage.describe(),
         node_type: storage.node_type(),
+        probes: engines.iter().zip(["storage", "tokenserver"]).map(|(engine, name)| engine.probe(name)).collect(),
         storage: storage.storage(options(settings, clock)),
         tokens: tokens.clone().tokens(),
         admin: tokens.admin(),

@@ -21,7 +21,7 @@ use syncstorage_db_common::Clock;
 
 use crate::settings::{self, Settings, SettingsError};
 use crate::signals::StopSignals;
-use crate::{backend, logging, server};
+use crate::{backend, logging, server, service_manager, tls};
 
 /// A Firefox Sync server to run yourself.
 ///
@@ -120,8 +120,11 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let log = logging::logger(&settings);
     // First of all: to be told to stop while it starts must not kill the process in the middle of something.
     let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
-    let running = server::start(settings, log, Clock::system()).await.map_err(|error| error.to_string())?;
-    actix_web::rt::spawn(signals.obey(running.handle()));
+    service_manager::status("Opening the databases");
+    let running = server::start(settings, log.clone(), Clock::system()).await.map_err(|error| error.to_string())?;
+    running.watch_panics();
+    service_manager::supervise(&running, &log).map_err(|error| format!("cannot start a thread: {error}"))?;
+    actix_web::rt::spawn(signals.obey(running.handle(), service_manager::stopping));
     running.serve().await.map_err(|error| error.to_string())
 }
 
@@ -130,5 +133,6 @@ fn check_config(settings: &Settings) -> Result<(), String> {
         eprintln!("warning: {warning}");
     }
     backend::check(settings).map_err(|error| error.to_string())?;
+    settings.tls.as_ref().map_or(Ok(()), tls::check).map_err(|error| error.to_string())?;
     output::print(&format!("The settings are good. The server's URL is {}.\n", settings.public_url))
 }

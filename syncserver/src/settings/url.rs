@@ -164,6 +164,13 @@ impl PublicUrl {
         };
         Self { url: BaseUrl { scheme: Scheme::Http, host, port, path: String::new() }, explicit: false }
     }
+
+    /// The same with another scheme.
+    #[must_use]
+    pub fn over(mut self, scheme: Scheme) -> Self {
+        self.url.scheme = scheme;
+        self
+    }
 }
 
 impl Deref for PublicUrl {

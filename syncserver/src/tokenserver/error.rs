@@ -84,6 +84,12 @@ impl ApiTokenError {
         self.is_routine
     }
 
+    /// What the body of the answer has for its status.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// 405; `allow`: the methods that the path does take.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let (status, description) = (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");

@@ -96,7 +96,11 @@ fn values_of_the_wrong_kind() {
         ),
         ("SYNC_CORS_ALLOWED_ORIGIN", ",", "must be \"*\" or a list of origins, found an empty list"),
         ("SYNC_CORS_ALLOWED_METHODS", "get", "must be a list of HTTP methods in capitals, found \"get\""),
-        ("SYNC_METRICS_LISTEN", "9090", "must be an address and a port, such as \"127.0.0.1:9090\", found \"9090\""),
+        (
+            "SYNC_METRICS_LISTEN",
+            "9090",
+            "must be an address and a port, such as \"127.0.0.1:9090\", or \"off\", found \"9090\"",
+        ),
         ("SYNC_TOKENSERVER__FXA_OAUTH_PRIMARY_JWK__KTY", "EC", "must be \"RSA\", found \"EC\""),
     ] {
         assert_eq!(said_of(&[(variable, value)]), format!("{variable} {sentence}"));
