@@ -30,7 +30,9 @@ pub(super) fn settings(settings: &Settings, report: &mut Report<'_>) {
             Registration::Open => {
                 format!("open: everybody who finds this server may keep data here{most} (setting: registration)")
             }
-            Registration::AllowList(_) => format!("for those on the allow list{most}"),
+            Registration::AllowList(_) => {
+                format!("for those who are allowed (`syncserver user list --allowed`, setting: allow_list){most}")
+            }
             Registration::Closed => "closed: only those who are users already".to_owned(),
         },
     );

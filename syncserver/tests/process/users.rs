@@ -269,3 +269,24 @@ async fn commands_get_their_turn_while_the_server_is_busy() {
     let errors: Vec<_> = site.server.log_lines().into_iter().filter(|line| line.contains("locked")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
 }
+
+#[tokio::test]
+async fn a_name_that_may_mean_two_accounts_is_asked_back() {
+    let site = Site::start(&[]);
+    let (uid, _) = site.sign_in(ALICE).await;
+    // An account whose id is the other one's uid.
+    site.sign_in(&uid.to_string()).await;
+    let site = site.restart(&[("SYNC_TOKENSERVER__FXA_EMAIL_DOMAIN", "other.example")]);
+    let (other, _) = site.sign_in(ALICE).await;
+    assert_ne!(uid, other);
+    let (first, second) = (format!("{ALICE}@{DOMAIN}"), format!("{ALICE}@other.example"));
+    for command in ["show", "allow", "wipe"] {
+        let refused = site.refused(&["user", command, ALICE]);
+        assert!(refused.contains(&format!("name one in full: {first}, {second}")), "{command}: {refused}");
+    }
+    let refused = site.refused(&["user", "show", &uid.to_string()]);
+    assert!(refused.contains(&format!("{uid}@{DOMAIN}, {first}")), "{refused}");
+    for (name, uid) in [(first, uid), (second, other)] {
+        assert_eq!(site.json(&["user", "show", &name, "--json"])["uid"], uid);
+    }
+}
