@@ -20,7 +20,7 @@ EACH = $(if $(WITHOUT),$(ASKED),postgres mysql)
 WHOLE = $(if $(WITHOUT),-p syncserver --lib --test packaging,--workspace --all-features --test cluster) \
 	--test http --test process --test wire
 
-.PHONY: help run build test lint fmt e2e browser api-check bench docs
+.PHONY: help run build test lint fmt e2e browser api-check bench deb docs
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 11
@@ -32,6 +32,7 @@ build: ## Build the server: target/release/syncserver
 	cargo build --release --bin syncserver
 
 test: ## Run all tests but the one with real Firefoxes, on BACKENDS
+	.ci/install nginx nginx apache2 apache2-bin caddy caddy curl curl systemd-analyze systemd
 	$(TESTDB) $(BACKENDS) -- cargo test $(CRATES)
 	$(TESTDB) $(BACKENDS) -- sh -c 'for b in $(EACH); do TEST_BACKEND=$$b cargo test $(WHOLE) || exit 1; done'
 
@@ -56,6 +57,15 @@ api-check: build ## Hold the server against its OpenAPI description (needs pytho
 bench: build ## Measure the server: whole, under load, and its inner parts
 	cargo bench -p syncserver --bench inner
 	cargo run --release -p bench -- --spawn target/release/syncserver --backend $(BACKEND) $(ARGS)
+
+deb: build ## Build a Debian package in target/debian (needs cargo-deb: cargo install cargo-deb)
+	mkdir -p target/deb/man
+	target/release/syncserver man --out-dir target/deb/man
+	target/release/syncserver completions bash > target/deb/syncserver.bash
+	target/release/syncserver completions zsh > target/deb/_syncserver
+	target/release/syncserver completions fish > target/deb/syncserver.fish
+	sed 's|^#data_dir =  # example: |data_dir = |' config/syncserver.toml > target/deb/syncserver.toml
+	cargo deb -p syncserver --no-build
 
 docs: ## Build the book: docs/book (needs mdbook: cargo install mdbook)
 	mdbook build docs

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,22 +27,26 @@ pub(crate) struct Pools<C: Driver> {
     location: Arc<Location>,
     options: EngineOptions,
     by_runtime: RwLock<HashMap<runtime::Id, Pool<Manager<C>>>>,
+    refused: AtomicU64,
 }
 
 impl<C: Driver> Pools<C> {
     pub(crate) fn new(location: Arc<Location>, options: EngineOptions) -> Self {
-        Self { location, options, by_runtime: RwLock::default() }
+        Self { location, options, by_runtime: RwLock::default(), refused: AtomicU64::new(0) }
     }
 
     /// A connection for the runtime that this is called on.
     pub(crate) async fn get(&self) -> Result<Connection<C>, Fault> {
         let object = self.here()?.get().await.map_err(|error| match error {
             PoolError::Backend(fault) => fault,
-            PoolError::Timeout(_) => Fault::unavailable(format!(
-                "all {} database connections of this worker were in use for {} s (setting: database_pool_max_size)",
-                self.options.share(),
-                self.options.wait_limit.as_secs(),
-            )),
+            PoolError::Timeout(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Fault::unavailable(format!(
+                    "all {} database connections of this worker were in use for {} s (setting: database_pool_max_size)",
+                    self.options.share(),
+                    self.options.wait_limit.as_secs(),
+                ))
+            }
             other => Fault::unavailable(other.to_string()),
         })?;
         Ok(Connection::new(object))
@@ -80,12 +85,14 @@ impl<C: Driver> Pools<C> {
     /// Of all pools together.
     pub(crate) fn status(&self) -> PoolStatus {
         let pools = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
-        let none = PoolStatus { max: self.options.max_size, ..PoolStatus::default() };
+        let refused = self.refused.load(Ordering::Relaxed);
+        let none = PoolStatus { max: self.options.max_size, refused, ..PoolStatus::default() };
         pools.values().map(Pool::status).fold(none, |sum, status| PoolStatus {
             in_use: sum.in_use + status.size.saturating_sub(status.available),
             idle: sum.idle + status.available,
             max: sum.max,
             waiting: sum.waiting + status.waiting,
+            refused: sum.refused,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::Runtime;
@@ -17,6 +18,7 @@ use crate::location::SqliteLocation;
 use crate::open::OpenError;
 use crate::sql::sql;
 use crate::writer::Writer;
+use crate::writer_status::WriterStatus;
 use crate::{migrate, note, open, secret};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
@@ -50,6 +52,8 @@ pub struct SqliteEngine {
     readers: Pool<ReaderManager>,
     writer: Writer,
     path: PathBuf,
+    /// Reads that got no connection in time.
+    refused: AtomicU64,
     // Goes last, after the connections to the file in it.
     _temporary: Option<TempDir>,
 }
@@ -90,7 +94,7 @@ impl SqliteEngine {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| refused(error.to_string()))?;
-        Ok(Arc::new(Self { readers, writer, path, _temporary: temporary }))
+        Ok(Arc::new(Self { readers, writer, path, refused: AtomicU64::new(0), _temporary: temporary }))
     }
 
     /// The migrations that [`Self::open`] would run, in order. Changes nothing: makes no file, and no table.
@@ -128,7 +132,10 @@ impl SqliteEngine {
     pub async fn reader(&self) -> Result<Reader, Fault> {
         self.readers.get().await.map(Reader).map_err(|error| match error {
             PoolError::Backend(fault) => fault,
-            PoolError::Timeout(_) => Fault::unavailable("all database connections are in use"),
+            PoolError::Timeout(_) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Fault::unavailable("all database connections are in use")
+            }
             other => Fault::unavailable(other.to_string()),
         })
     }
@@ -154,17 +161,24 @@ impl SqliteEngine {
         self.write(|_| Ok::<(), Fault>(())).await
     }
 
-    /// How busy the connections are. `waiting` holds the writes that wait, too.
+    /// How busy the connections are. `waiting` holds the writes that wait, too, and `refused` those that waited in vain.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
         let status = self.readers.status();
-        let (queued, _) = self.writer.queue_length();
+        let writer = self.writer.status();
         PoolStatus {
             in_use: status.size.saturating_sub(status.available),
             idle: status.available,
             max: status.max_size,
-            waiting: status.waiting + queued,
+            waiting: status.waiting + writer.queued,
+            refused: self.refused.load(Ordering::Relaxed) + writer.refused,
         }
+    }
+
+    /// How busy the writer is.
+    #[must_use]
+    pub fn writer_status(&self) -> WriterStatus {
+        self.writer.status()
     }
 
     /// See [`SecretClaim`].

@@ -18,6 +18,7 @@ mod secret;
 mod space;
 mod sql;
 mod writer;
+mod writer_status;
 
 pub use beside::{columns, is_in_use, open_to_read};
 pub use engine::{EngineOptions, Reader, SqliteEngine, snapshot};
@@ -25,3 +26,4 @@ pub use location::{InvalidLocation, SqliteLocation};
 pub use open::OpenError;
 pub use space::give_back;
 pub use sql::{Bind, Sql, sql};
+pub use writer_status::{COMMIT_SIZES, WriterStatus};

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::sql::sql;
+use crate::writer_status::{COMMIT_SIZES, Figures, WriterStatus};
 
 /// At most so many writes in one transaction, so that the first of them does not wait for ever.
 const MAX_GROUP: usize = 256;
+
+// Else the largest transactions would be counted among smaller ones.
+const _: () = assert!(COMMIT_SIZES[COMMIT_SIZES.len() - 1] == MAX_GROUP as u64);
 
 /// A transaction takes no further writes when it has run so long.
 const MAX_GROUP_TIME: Duration = Duration::from_millis(50);
@@ -36,6 +41,7 @@ struct Write<T, E, F> {
     result: Option<Result<T, E>>,
     reply: Option<oneshot::Sender<Result<T, E>>>,
     deadline: Instant,
+    figures: Arc<Figures>,
 }
 
 impl<T, E, F> Job for Write<T, E, F>
@@ -49,6 +55,7 @@ where
             return false;
         }
         if Instant::now() > self.deadline {
+            self.figures.refused();
             self.send(Err(Fault::unavailable("the write waited too long for its turn").into()));
             return false;
         }
@@ -94,14 +101,18 @@ pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
     wait_limit: Duration,
+    figures: Arc<Figures>,
 }
 
 impl Writer {
     /// Starts the thread. `queue_length`: how many writes may wait; `wait_limit`: how long each of them may.
     pub(crate) fn start(conn: SqliteConnection, queue_length: usize, wait_limit: Duration) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(queue_length);
-        let thread = std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || run(conn, jobs))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), wait_limit })
+        let figures = Arc::<Figures>::default();
+        let of_thread = Arc::clone(&figures);
+        let thread =
+            std::thread::Builder::new().name("sqlite-writer".into()).spawn(move || run(conn, jobs, &of_thread))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), wait_limit, figures })
     }
 
     /// Has `work` done in a transaction and waits until that is on disk.
@@ -112,21 +123,32 @@ impl Writer {
         F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job =
-            Write { work: Some(work), result: None, reply: Some(reply), deadline: Instant::now() + self.wait_limit };
+        let job = Write {
+            work: Some(work),
+            result: None,
+            reply: Some(reply),
+            deadline: Instant::now() + self.wait_limit,
+            figures: Arc::clone(&self.figures),
+        };
         let queue = self.queue.as_ref().ok_or_else(|| Fault::unavailable("the database is closed"))?;
         queue.try_send(Box::new(job)).map_err(|error| {
             Fault::unavailable(match error {
-                TrySendError::Full(_) => "too many writes wait for the database",
+                TrySendError::Full(_) => {
+                    self.figures.refused();
+                    "too many writes wait for the database"
+                }
                 TrySendError::Closed(_) => GONE,
             })
         })?;
         answer.await.unwrap_or_else(|_| Err(Fault::unavailable(GONE).into()))
     }
 
-    /// Writes that wait, and the most that may.
-    pub(crate) fn queue_length(&self) -> (usize, usize) {
-        self.queue.as_ref().map_or((0, 0), |queue| (queue.max_capacity() - queue.capacity(), queue.max_capacity()))
+    /// What waits and what was done.
+    pub(crate) fn status(&self) -> WriterStatus {
+        let queue = self.queue.as_ref();
+        let (queued, capacity) =
+            queue.map_or((0, 0), |queue| (queue.max_capacity() - queue.capacity(), queue.max_capacity()));
+        self.figures.status(queued, capacity)
     }
 }
 
@@ -140,7 +162,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>, figures: &Figures) {
     let mut group: Vec<Box<dyn Job>> = Vec::new();
     while let Some(first) = jobs.blocking_recv() {
         let outcome = transaction(&mut conn, first, &mut jobs, &mut group);
@@ -148,6 +170,7 @@ fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
             // The transaction may be gone already: SQLite ends it itself on some errors.
             let _ = sql("ROLLBACK").run(&mut conn);
         }
+        figures.transaction(group.len(), outcome.is_ok());
         let failed = outcome.err().map(|fault| words(&fault));
         for job in group.drain(..) {
             job.answer(failed.as_deref());
@@ -231,11 +254,13 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_tells_a_full_queue_from_a_thread_that_is_gone() {
         let (queue, jobs) = mpsc::channel(1);
-        let writer = Writer { queue: Some(queue), thread: None, wait_limit: Duration::from_secs(10) };
+        let wait_limit = Duration::from_secs(10);
+        let writer = Writer { queue: Some(queue), thread: None, wait_limit, figures: Arc::default() };
         let waiting = writer.write(|_| Ok::<(), Fault>(()));
         let mut waiting = std::pin::pin!(waiting);
         assert!(tokio::time::timeout(Duration::from_millis(10), &mut waiting).await.is_err());
         assert_eq!(refusal(&writer).await, "too many writes wait for the database");
+        assert_eq!((writer.status().queued, writer.status().capacity, writer.status().refused), (1, 1, 1));
         drop(jobs);
         assert_eq!(refusal(&writer).await, GONE);
         assert_eq!(waiting.await.unwrap_err().source().unwrap().to_string(), GONE);

@@ -4,12 +4,15 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation};
-use syncserver::settings;
+use syncserver::metrics::statsd::Statsd;
+use syncserver::metrics::{Answered, Metrics, TimedDb};
+use syncserver::settings::{self, StatsdSettings, TrustedProxies};
 use syncserver::state::AppState;
 use syncserver::token::{TokenKeys, TokenPayload};
 use syncserver::web::api_doc::ApiDoc;
@@ -19,6 +22,8 @@ use syncserver::web::health::Health;
 use syncserver::web::output::{ListFormat, ListWriter};
 use syncserver::web::parse::{BodyFormat, PostLimits, parse_post};
 use syncserver::web::query::{ListRequest, Parameters};
+use syncserver::web::request_id::RequestId;
+use syncserver::web::route::Route;
 use syncstorage_db_common::{
     Bso, BsoChange, BsoId, BsoQuery, BsoRef, Clock, CollectionName, CollectionRef, Db, DbOptions, Patch, Precondition,
     Sink, SyncTimestamp, UserId,
@@ -62,6 +67,9 @@ fn hawk(c: &mut Criterion) {
         api_doc: ApiDoc::new(&settings).unwrap(),
         clock: Clock::system(),
         log: slog::Logger::root(slog::Discard, slog::o!()),
+        log_level: slog::Level::Info,
+        metrics: Metrics::new(None).unwrap(),
+        reporter: None,
     };
     let token = Token::builder(SECRET, 1).build();
     let target = "/1.5/1/info/collections";
@@ -83,6 +91,27 @@ fn hawk(c: &mut Criterion) {
         .to_http_request();
     assert!(authenticate(&request, &state, false).is_ok());
     c.bench_function("hawk/authenticate", |b| b.iter(|| authenticate(black_box(&request), &state, false).is_ok()));
+}
+
+/// What a request costs only because somebody may want to know about it.
+fn figures(c: &mut Criterion) {
+    let metrics = Metrics::new(None).unwrap();
+    let took = Duration::from_micros(48);
+    let answered = Answered { route: Route::InfoCollections, method: &Method::GET, status: 200, took };
+    c.bench_function("metrics/answered", |b| b.iter(|| metrics.answered(black_box(answered))));
+    c.bench_function("metrics/bytes", |b| b.iter(|| metrics.bytes_out(black_box(Route::InfoCollections), 100)));
+    let request = TestRequest::get().uri("/").to_http_request();
+    let trusted = TrustedProxies::default();
+    c.bench_function("request_id", |b| b.iter(|| RequestId::of(black_box(&request), &trusted).header()));
+    let settings = StatsdSettings {
+        host: "127.0.0.1".into(),
+        port: 9,
+        storage_label: "syncstorage".into(),
+        tokenserver_label: "syncstorage.tokenserver".into(),
+        hostname_tag: false,
+    };
+    let metrics = Metrics::new(Some(Statsd::new(&settings).unwrap())).unwrap();
+    c.bench_function("metrics/answered, StatsD too", |b| b.iter(|| metrics.answered(black_box(answered))));
 }
 
 fn json(c: &mut Criterion) {
@@ -140,6 +169,11 @@ fn sqlite(c: &mut Criterion) {
     c.bench_function("sqlite/info_collections", |b| {
         b.iter(|| runtime.block_on(db.info_collections(user, Precondition::None)).unwrap());
     });
+    let db = Arc::new(db);
+    let timed = TimedDb::new(Arc::clone(&db) as Arc<dyn Db>, &Metrics::new(None).unwrap());
+    c.bench_function("sqlite/info_collections, timed", |b| {
+        b.iter(|| runtime.block_on(timed.info_collections(user, Precondition::None)).unwrap());
+    });
     let one = BsoRef { user, collection: at.collection.clone(), id: change(5).id };
     c.bench_function("sqlite/get_bso", |b| {
         b.iter(|| runtime.block_on(db.get_bso(&one, Precondition::None)).unwrap());
@@ -168,5 +202,5 @@ fn sqlite(c: &mut Criterion) {
     });
 }
 
-criterion_group!(inner, tokens, hawk, json, sqlite);
+criterion_group!(inner, tokens, hawk, figures, json, sqlite);
 criterion_main!(inner);

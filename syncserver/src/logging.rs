@@ -2,19 +2,30 @@
 //!
 //! Both go to the standard error stream, so that what a command prints is never mixed with them. A log that cannot be
 //! written (a closed pipe, a full disk) is lost without a word: the server goes on.
+//!
+//! systemd's journal has a time and a priority of its own for each line: there lines begin with `<N>`, the priority as
+//! syslog has it, which the journal takes off, and those for people have no time.
 
 use std::io::{self, LineWriter, Write};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use slog::{Drain, FnValue, Level, Logger, PushFnValue, SendSyncRefUnwindSafeDrain, o};
+use slog::{Drain, FnValue, Level, Logger, OwnedKVList, PushFnValue, Record, SendSyncRefUnwindSafeDrain, o};
 use slog_json::Json;
-use slog_term::{CompactFormat, Decorator, TermDecorator};
+use slog_term::{CompactFormat, Decorator, PlainDecorator, TermDecorator};
 
 use crate::settings::Settings;
 
 /// The logger that all others come from, as `human_logs` and `log_level` say.
 pub fn logger(settings: &Settings) -> Logger {
+    if stderr_is_the_journal() {
+        let out = LineWriter::new(io::stderr());
+        return if settings.human_logs {
+            root(Journal::new(out, human_without_time), settings.log_level)
+        } else {
+            root(Journal::new(out, json), settings.log_level)
+        };
+    }
     if settings.human_logs {
         // The decorator finds out whether it has a terminal, and leaves colours out otherwise.
         root(human(TermDecorator::new().stderr().build()), settings.log_level)
@@ -33,6 +44,77 @@ where
 
 fn human<D: Decorator>(decorator: D) -> CompactFormat<D> {
     CompactFormat::new(decorator).use_custom_timestamp(|out| write!(out, "{}", rfc3339(SystemTime::now()))).build()
+}
+
+/// Whether what is written to the standard error stream goes to systemd's journal, and nowhere else: systemd says so in
+/// `JOURNAL_STREAM`, by device and inode, since a child may be given another stream.
+pub(crate) fn stderr_is_the_journal() -> bool {
+    let Some(named) = std::env::var("JOURNAL_STREAM").ok() else { return false };
+    let Ok(stderr) = rustix::fs::fstat(io::stderr()) else { return false };
+    named == format!("{}:{}", stderr.st_dev, stderr.st_ino)
+}
+
+fn human_without_time(out: Buffer) -> CompactFormat<PlainDecorator<Buffer>> {
+    CompactFormat::new(PlainDecorator::new(out)).use_custom_timestamp(|_| Ok(())).build()
+}
+
+/// Writes records for the journal: each line with its priority.
+struct Journal<D, W> {
+    format: D,
+    buffer: Buffer,
+    out: Mutex<W>,
+}
+
+impl<D, W> Journal<D, W> {
+    fn new(out: W, format: impl FnOnce(Buffer) -> D) -> Self {
+        let buffer = Buffer::default();
+        Self { format: format(buffer.clone()), buffer, out: Mutex::new(out) }
+    }
+}
+
+impl<D: Drain<Ok = (), Err = io::Error>, W: Write> Drain for Journal<D, W> {
+    type Ok = ();
+    type Err = io::Error;
+
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> io::Result<()> {
+        self.format.log(record, values)?;
+        let text = std::mem::take(&mut *lock(&self.buffer.0));
+        let priority = priority(record.level());
+        let mut out = lock(&self.out);
+        for line in String::from_utf8_lossy(&text).lines() {
+            writeln!(out, "<{priority}>{}", line.trim_start())?;
+        }
+        Ok(())
+    }
+}
+
+/// As syslog has it.
+const fn priority(level: Level) -> u8 {
+    match level {
+        Level::Critical => 2,
+        Level::Error => 3,
+        Level::Warning => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// What a record is written to before it goes out.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn json<W: Write>(out: W) -> Json<W> {
@@ -70,30 +152,15 @@ const fn civil_date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use slog::{debug, error, info};
-    use slog_term::PlainDecorator;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Buffer(Arc<Mutex<Vec<u8>>>);
-
     impl Buffer {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-        }
-    }
-
-    impl Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            String::from_utf8(lock(&self.0).clone()).unwrap()
         }
     }
 
@@ -145,6 +212,21 @@ mod tests {
         let (time, rest) = text.split_once(' ').unwrap();
         assert!(is_time(time), "{time}");
         assert_eq!(rest, "DEBG a message, size_bytes: 12\n");
+    }
+
+    #[test]
+    fn the_journal_gets_each_line_with_its_priority_and_no_time() {
+        let out = Buffer::default();
+        let log = root(Journal::new(out.clone(), human_without_time), Level::Debug);
+        info!(log, "a message"; "size_bytes" => 12);
+        error!(log, "two\nlines");
+        assert_eq!(out.text(), "<6>INFO a message, size_bytes: 12\n<3>ERRO two\n<3>lines\n");
+        let out = Buffer::default();
+        let log = root(Journal::new(out.clone(), json), Level::Debug);
+        debug!(log, "two\nlines");
+        let text = out.text();
+        let line: serde_json::Value = serde_json::from_str(text.strip_prefix("<7>").unwrap()).unwrap();
+        assert_eq!(line["msg"], "two\nlines");
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::http::Method;
 use hawk::{Credentials, Key, RequestBuilder, SHA256};
-use syncstorage_db_common::{BoxedError, Clock, UserId};
+use syncstorage_db_common::{BoxedError, Clock, Db, DbError, Fault, Precondition, UserId};
+use tokenserver_db_common::Node;
 
+use crate::causes::chain;
 use crate::detached;
 use crate::settings::BaseUrl;
 use crate::token::{MintedToken, TokenKeys, TokenPayload};
@@ -25,7 +27,55 @@ pub(crate) struct Nodes {
     pub(crate) clock: Clock,
 }
 
+/// Why the storage of a user is still there.
+#[derive(Debug)]
+pub(crate) struct NotDeleted {
+    /// For the operator.
+    pub(crate) reason: String,
+    /// Whether it may be different with another user of the same node.
+    pub(crate) node_answers: bool,
+}
+
+impl From<DbError> for NotDeleted {
+    fn from(error: DbError) -> Self {
+        Self { reason: chain(&error), node_answers: !matches!(error, DbError::Fault(Fault::Unavailable(_))) }
+    }
+}
+
+/// The URL of a node; `public_url`: of this server's own storage.
+pub(crate) fn url<'a>(node: &'a Node, public_url: &'a str) -> &'a str {
+    match node {
+        Node::PublicUrl => public_url,
+        Node::Url(url) => url,
+    }
+}
+
 impl Nodes {
+    /// Deletes all that a user has, as a client's own DELETE does: in `here` if that is where it is, else by asking the
+    /// node. `None`: on a node that is gone, and the data is gone with it.
+    pub(crate) async fn delete_storage(
+        &self,
+        here: &dyn Db,
+        public_url: &str,
+        uid: UserId,
+        node: Option<&Node>,
+    ) -> Result<(), NotDeleted> {
+        let Some(node) = node.map(|node| url(node, public_url)) else { return Ok(()) };
+        if node == public_url {
+            here.delete_store(uid, Precondition::None).await?;
+            return Ok(());
+        }
+        match self.delete_store(node, uid).await {
+            Ok(200..300) => Ok(()),
+            // Not even 404 means that there is nothing: a node answers 200 then, and who does not know the path is no
+            // node.
+            Ok(status) => {
+                Err(NotDeleted { reason: format!("it answered {status}"), node_answers: !matches!(status, 502..=504) })
+            }
+            Err(silence) => Err(NotDeleted { reason: chain(&*silence), node_answers: false }),
+        }
+    }
+
     /// Asks the node at `node` to delete all that a user has there; the status of its answer. 2xx: it is gone.
     pub(crate) async fn delete_store(&self, node: &str, uid: UserId) -> Result<u16, BoxedError> {
         let uid = uid.get();

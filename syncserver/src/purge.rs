@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use slog::Logger;
-use syncstorage_db_common::{BoxedError, Clock, Db, DbError, DbResult, Fault, Precondition, PurgeBudget};
-use tokenserver_db_common::{Node, ReplacedRow, TokenDb};
+use syncstorage_db_common::{Clock, Db, DbResult, Fault, PurgeBudget};
+use tokenserver_db_common::{ReplacedRow, TokenDb};
 
 use crate::causes::chain;
-use crate::node::Nodes;
+use crate::metrics::{Metrics, PurgeRound};
+use crate::node::{Nodes, NotDeleted, url};
 
 /// How much is removed at once.
 const BUDGET: PurgeBudget = PurgeBudget { rows: 1000 };
@@ -64,13 +65,17 @@ pub(crate) struct Outcome {
 
 impl Purge {
     /// Purges soon, and then again and again.
-    pub(crate) async fn every(self, interval: Duration) {
+    pub(crate) async fn every(self, interval: Duration, metrics: Option<Arc<Metrics>>) {
         let mut byte = [0];
         // Without random numbers it is the shortest one, which does no harm.
         let _ = SystemRandom::new().fill(&mut byte);
         tokio::time::sleep(first_pause(interval, byte[0])).await;
         loop {
-            self.once().await;
+            let started = Instant::now();
+            let Outcome { bsos, batches, users, failures } = self.once().await;
+            if let Some(metrics) = &metrics {
+                metrics.purged(PurgeRound { bsos, batches, users, failures, took: started.elapsed() });
+            }
             tokio::time::sleep(interval).await;
         }
     }
@@ -117,7 +122,7 @@ impl Purge {
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.uid);
             for row in rows {
-                let node = row.node.as_ref().map(|node| self.url(node)).unwrap_or_default();
+                let node = row.node.as_ref().map(|node| url(node, &self.public_url).to_owned()).unwrap_or_default();
                 if failures.are_too_many(&node) {
                     outcome.failures += 1;
                     continue;
@@ -138,30 +143,8 @@ impl Purge {
         }
     }
 
-    fn url(&self, node: &Node) -> String {
-        match node {
-            Node::PublicUrl => self.public_url.clone(),
-            Node::Url(url) => url.clone(),
-        }
-    }
-
     async fn delete_storage(&self, row: &ReplacedRow) -> Result<(), NotDeleted> {
-        // Where the node is gone, the data is gone with it.
-        let Some(node) = &row.node else { return Ok(()) };
-        let node = self.url(node);
-        if node == self.public_url {
-            self.storage.delete_store(row.uid, Precondition::None).await?;
-            return Ok(());
-        }
-        let answer = self.nodes.delete_store(&node, row.uid).await;
-        match answer.map_err(|error| NotDeleted::by_silence(&error))? {
-            200..300 => Ok(()),
-            // Not even 404 means that there is nothing: a node answers 200 then, and who does not know the path is no
-            // node.
-            status => {
-                Err(NotDeleted { reason: format!("it answered {status}"), node_answers: !matches!(status, 502..=504) })
-            }
-        }
+        self.nodes.delete_storage(&*self.storage, &self.public_url, row.uid, row.node.as_ref()).await
     }
 }
 
@@ -169,26 +152,6 @@ impl Purge {
 fn first_pause(interval: Duration, chance: u8) -> Duration {
     let (least, span) = FIRST_PAUSE;
     (least + span.mul_f64(f64::from(chance) / 255.0)).min(interval)
-}
-
-/// Why the storage of a user is still there.
-struct NotDeleted {
-    /// For the log.
-    reason: String,
-    /// Whether it may be different with another user of the same node.
-    node_answers: bool,
-}
-
-impl NotDeleted {
-    fn by_silence(error: &BoxedError) -> Self {
-        Self { reason: chain(&**error), node_answers: false }
-    }
-}
-
-impl From<DbError> for NotDeleted {
-    fn from(error: DbError) -> Self {
-        Self { reason: chain(&error), node_answers: !matches!(error, DbError::Fault(Fault::Unavailable(_))) }
-    }
 }
 
 /// The nodes that have failed in this round, with how often they did. One that hangs costs its timeout each time that it

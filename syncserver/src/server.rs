@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_cors::Cors;
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::{KeepAlive, Method};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
@@ -19,20 +19,30 @@ use tokenserver_db_common::{NodeRow, Policy};
 use tokio::task::JoinHandle;
 
 use crate::backend::{self, BackendError, Backends};
+use crate::loopback::Loopback;
+use crate::metrics::statsd::Statsd;
+use crate::metrics::{KeysAge, Metrics, TimedDb, TimedTokenDb, listener};
 use crate::node::Nodes;
+use crate::pulse::Pulses;
 use crate::purge::Purge;
-use crate::settings::{AllowedOrigin, Registration, Secret, Settings, TokenserverSettings};
+use crate::reports::{self, Reporter};
+use crate::settings::{AllowedOrigin, PublicUrl, Registration, Scheme, Secret, Settings, TokenserverSettings};
 use crate::state::AppState;
+use crate::tls::{Certificates, TlsError};
 use crate::token::TokenKeys;
-use crate::tokenserver::{AccessTokens, Tokenserver, Webhook};
+use crate::tokenserver::{AccessTokens, Notes, Tokenserver, Webhook};
 use crate::web::api_doc::ApiDoc;
 use crate::web::front_page::FrontPage;
 use crate::web::hawk::SignedHost;
 use crate::web::health::Health;
 use crate::web::{Parts, middleware, routes};
+use crate::{service_manager, tls};
 
 /// How long requests under way may take when the server is told to stop.
 const SHUTDOWN_SECONDS: u64 = 30;
+
+/// How long a client may take to agree on the keys of a connection.
+const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait for what still holds the database when all requests are answered.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -49,6 +59,9 @@ pub enum StartError {
     /// The description of the API: a mistake in the program.
     #[error("the description of the API is broken, which is a mistake in this program: {0}")]
     ApiDoc(serde_json::Error),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address.
     #[error("cannot listen on {host}, port {port}: {error} (settings: host, port; SYNC_HOST, SYNC_PORT)")]
     Listen {
@@ -59,15 +72,31 @@ pub enum StartError {
         /// The system's word.
         error: std::io::Error,
     },
+    /// The address of the metrics.
+    #[error("cannot listen on {address} for metrics: {error} (setting: metrics_listen; SYNC_METRICS_LISTEN)")]
+    MetricsListen {
+        /// As set.
+        address: String,
+        /// The system's word.
+        error: std::io::Error,
+    },
+    /// Two metrics contradict each other, which is an error in this program.
+    #[error("cannot count: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// A server that listens.
 pub struct Running {
     /// Where.
     pub address: SocketAddr,
+    /// Where it tells its metrics.
+    pub metrics_address: Option<SocketAddr>,
     server: Server,
+    metrics_server: Option<(ServerHandle, JoinHandle<()>)>,
     state: web::Data<AppState>,
     background: Vec<JoinHandle<()>>,
+    scheme: Scheme,
+    pulses: Option<Pulses>,
 }
 
 /// Opens the databases and begins to listen. Requests are answered once [`Running::serve`] is polled.
@@ -80,22 +109,56 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
     if settings.public_url.url.port == 0 {
         settings.public_url.url.port = address.port();
     }
+    let certificates = match &settings.tls {
+        Some(files) => Some(Certificates::load(files, clock.clone(), &log)?),
+        None => None,
+    };
+    let metrics_failed = |error| {
+        let address = settings.metrics.listen.map(|address| address.to_string()).unwrap_or_default();
+        StartError::MetricsListen { address, error }
+    };
+    let metrics_listener = listener::bind(&settings.metrics, &log).map_err(metrics_failed)?;
+    let metrics = Metrics::new(statsd(&settings, &log))?;
     let backends = backend::open(&settings, clock.clone()).await?;
     let description = backends.description.clone();
-    let state = web::Data::new(state(&settings, backends, &log, clock).await?);
-    let background = background(&settings, &state);
-    let server = serve(&settings, state.clone(), listeners)?;
+    let state = web::Data::new(state(&settings, backends, &log, clock, Arc::clone(&metrics)).await?);
+    let mut background = background(&settings, &state);
+    let metrics_server = metrics_listener
+        .map(|listener| listener::serve(listener, settings.metrics.token.as_ref(), metrics))
+        .transpose()
+        .map_err(metrics_failed)?;
+    let scheme = if certificates.is_some() { Scheme::Https } else { Scheme::Http };
+    let pulses = service_manager::watchdog().map(|_| Pulses::new());
+    if let Some(pulses) = &pulses {
+        pulses.begin_here();
+    }
+    let server = serve(&settings, state.clone(), listeners, certificates.as_ref(), pulses.as_ref())?;
+    if certificates.is_some() || service_manager::is_there() {
+        background.push(actix_web::rt::spawn(tls::watch(certificates, log.clone())));
+    }
     slog::info!(log, "listening";
         "version" => env!("CARGO_PKG_VERSION"),
         "address" => address.to_string(),
         "database" => description,
         "environment" => &settings.environment,
+        "metrics" => metrics_server.as_ref().map(|(_, address)| address.to_string()),
     );
     if settings.tokenserver.enabled {
         slog::info!(log, "point Firefox here: set identity.sync.tokenserver.uri in about:config";
             "identity.sync.tokenserver.uri" => format!("{}/1.0/sync/1.5", settings.public_url));
     }
-    Ok(Running { address, server, state, background })
+    let metrics_address = metrics_server.as_ref().map(|(_, address)| *address);
+    let metrics_server = metrics_server.map(|(server, _)| {
+        let handle = server.handle();
+        let log = log.clone();
+        let task = actix_web::rt::spawn(async move {
+            if let Err(error) = server.await {
+                slog::error!(log, "metrics are not told any more"; "reason" => error.to_string());
+            }
+        });
+        (handle, task)
+    });
+    Ok(Running { address, metrics_address, server, metrics_server, state, background, scheme, pulses })
 }
 
 impl Running {
@@ -103,6 +166,10 @@ impl Running {
     /// answered and every write is on disk.
     pub async fn serve(self) -> std::io::Result<()> {
         let result = self.server.await;
+        if let Some((metrics, task)) = self.metrics_server {
+            metrics.stop(false).await;
+            let _ = task.await;
+        }
         for task in self.background {
             task.abort();
             // Cancelled, as it was meant to be.
@@ -120,20 +187,60 @@ impl Running {
         result
     }
 
+    /// From now on a panic anywhere in the process is logged, counted and reported as other errors are.
+    pub fn watch_panics(&self) {
+        let AppState { log, metrics, reporter, .. } = &**self.state;
+        reports::watch_panics(log.clone(), Arc::clone(metrics), reporter.clone());
+    }
+
     /// The storage that it serves.
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Db> {
         Arc::clone(&self.state.db)
     }
 
+    /// Where clients reach it.
+    #[must_use]
+    pub fn public_url(&self) -> &PublicUrl {
+        &self.state.public_url
+    }
+
+    /// A way to ask it on this machine, with so much time for an answer.
+    pub(crate) fn loopback(&self, timeout: Duration) -> Loopback {
+        Loopback::new(self.scheme, &self.address.ip().to_string(), self.address.port(), timeout)
+    }
+
+    /// Whether its threads live, where somebody wants to know.
+    pub(crate) fn pulses(&self) -> Option<Pulses> {
+        self.pulses.clone()
+    }
+
     /// A way to stop the server from elsewhere.
     #[must_use]
-    pub fn handle(&self) -> actix_web::dev::ServerHandle {
+    pub fn handle(&self) -> ServerHandle {
         self.server.handle()
     }
 }
 
-async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clock) -> Result<AppState, StartError> {
+/// The StatsD server, if there is one. A server that cannot be found is no reason not to serve.
+fn statsd(settings: &Settings, log: &Logger) -> Option<Statsd> {
+    let set = settings.metrics.statsd.as_ref()?;
+    let failed = |error: std::io::Error| {
+        slog::warn!(log, "metrics are not sent to StatsD, since its address cannot be found; restart this server when \
+            it can (settings: statsd_host, statsd_port)"; "node" => &set.host, "reason" => error.to_string());
+    };
+    Statsd::new(set).map_err(failed).ok()
+}
+
+async fn state(
+    settings: &Settings,
+    mut backends: Backends,
+    log: &Logger,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+) -> Result<AppState, StartError> {
+    backends.storage = Arc::new(TimedDb::new(backends.storage, &metrics));
+    backends.tokens = Arc::new(TimedTokenDb::new(backends.tokens, &metrics));
     let public_url = settings.public_url.clone();
     let signed_host = if public_url.explicit {
         SignedHost::Fixed { host: public_url.host.clone(), port: public_url.port }
@@ -145,7 +252,15 @@ async fn state(settings: &Settings, backends: Backends, log: &Logger, clock: Clo
         true => Some(tokenserver(settings, &backends, secret, log).await?),
         false => None,
     };
+    let keys_age = tokens.as_ref().map(|tokens| {
+        let access_tokens = Arc::clone(&tokens.access_tokens);
+        Box::new(move || access_tokens.keys_age()) as KeysAge
+    });
+    metrics.watch(backends.probes, keys_age);
     Ok(AppState {
+        reporter: Reporter::new(settings, &metrics).map(Arc::new),
+        log_level: settings.log_level,
+        metrics,
         db: backends.storage,
         tokens,
         token_keys: Arc::new(token_keys(secret, settings)),
@@ -221,6 +336,7 @@ async fn tokenserver(
     Ok(Tokenserver {
         db,
         policy: Arc::new(policy(set)),
+        notes: Notes::new(Arc::clone(&backends.admin), log),
         access_tokens: Arc::new(AccessTokens::new(
             &server_url,
             &set.fxa_oauth_jwks,
@@ -267,7 +383,9 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
     if let Some(tokens) = &state.tokens {
         let access_tokens = Arc::clone(&tokens.access_tokens);
         tasks.push(actix_web::rt::spawn(async move { access_tokens.keep_fresh().await }));
+        tasks.push(actix_web::rt::spawn(Arc::clone(&state.metrics).count_users(Arc::clone(&tokens.db))));
     }
+    tasks.push(actix_web::rt::spawn(Arc::clone(&state.metrics).keep_statsd_informed()));
     if let Some(interval) = settings.purge_interval {
         let purge = Purge {
             storage: Arc::clone(&state.db),
@@ -277,7 +395,7 @@ fn background(settings: &Settings, state: &web::Data<AppState>) -> Vec<JoinHandl
             clock: state.clock.clone(),
             log: state.log.clone(),
         };
-        tasks.push(actix_web::rt::spawn(purge.every(interval)));
+        tasks.push(actix_web::rt::spawn(purge.every(interval, Some(Arc::clone(&state.metrics)))));
     }
     tasks
 }
@@ -303,10 +421,20 @@ fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, SocketAddr), StartEr
     Ok((listeners, address))
 }
 
-fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpListener>) -> Result<Server, StartError> {
+fn serve(
+    settings: &Settings,
+    state: web::Data<AppState>,
+    listeners: Vec<TcpListener>,
+    certificates: Option<&Arc<Certificates>>,
+    pulses: Option<&Pulses>,
+) -> Result<Server, StartError> {
     let parts = Parts::of(settings);
     let cors_settings = settings.cors.clone();
+    let pulses = pulses.cloned();
     let mut server = HttpServer::new(move || {
+        if let Some(pulses) = &pulses {
+            pulses.begin_here();
+        }
         App::new()
             .app_data(state.clone())
             .wrap(cors(&cors_settings))
@@ -322,9 +450,15 @@ fn serve(settings: &Settings, state: web::Data<AppState>, listeners: Vec<TcpList
     })
     // Whoever runs the program looks after its signals, and stops the server by its handle.
     .disable_signals()
+    // Phones on bad networks take a while; the default of 3 seconds is for servers in one house.
+    .tls_handshake_timeout(TLS_HANDSHAKE_TIMEOUT)
     .shutdown_timeout(SHUTDOWN_SECONDS);
     for listener in listeners {
-        server = server.listen(listener).map_err(|error| StartError::Listen {
+        let listening = match certificates {
+            Some(certificates) => server.listen_rustls_0_23(listener, certificates.config()?),
+            None => server.listen(listener),
+        };
+        server = listening.map_err(|error| StartError::Listen {
             host: settings.host.clone(),
             port: settings.port,
             error,

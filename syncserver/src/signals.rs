@@ -45,9 +45,10 @@ impl StopSignals {
         Ok(Self { first })
     }
 
-    /// Stops the server when it is told to, after the requests that are under way.
-    pub(crate) async fn obey(self, server: ServerHandle) {
+    /// Stops the server when it is told to, after the requests that are under way; `begin` is run before.
+    pub(crate) async fn obey(self, server: ServerHandle, begin: impl FnOnce()) {
         if self.first.await.is_ok() {
+            begin();
             server.stop(true).await;
         }
     }

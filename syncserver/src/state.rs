@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use slog::Logger;
 use syncstorage_db_common::{Clock, Db, Quota};
 
+use crate::metrics::Metrics;
+use crate::reports::Reporter;
 use crate::settings::{Limits, PublicUrl, TrustedProxies};
 use crate::token::TokenKeys;
 use crate::tokenserver::Tokenserver;
@@ -52,4 +54,10 @@ pub struct AppState {
     pub clock: Clock,
     /// The log.
     pub log: Logger,
+    /// What is less severe is not logged.
+    pub log_level: slog::Level,
+    /// What is told about the work.
+    pub metrics: Arc<Metrics>,
+    /// Reports errors, where somebody wants to know.
+    pub reporter: Option<Arc<Reporter>>,
 }

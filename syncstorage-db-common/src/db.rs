@@ -222,6 +222,8 @@ pub struct PoolStatus {
     pub max: usize,
     /// Operations that wait for one.
     pub waiting: usize,
+    /// Operations that were refused since the process began because none became free in time.
+    pub refused: u64,
 }
 
 /// A one-way digest of the master secret, as text: safe to keep beside the data.

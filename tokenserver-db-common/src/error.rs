@@ -27,6 +27,9 @@ pub enum Refusal {
         /// The setting.
         max_users: u64,
     },
+    /// The operator has denied the account, which may be a user or not.
+    #[error("the operator has denied this account")]
+    Denied,
     /// Rule 2: the key has changed at a time that the generation has not reached.
     #[error("keys_changed_at {sent} is greater than the stored {stored} and than the token's generation {generation}")]
     KeysAheadOfGeneration {

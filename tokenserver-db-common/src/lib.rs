@@ -5,9 +5,13 @@
 //! complete. What is decided is decided here, in pure functions that every backend calls inside its transaction:
 //! [`rules`] says whether a user is let in and what becomes of the rows, [`nodes`] which node takes a new user.
 //!
+//! [`TokenAdmin`] is what an operator does with users, devices and nodes, by the program's commands.
+//!
 //! With the feature `testing`, [`testing`] holds the conformance suite that every backend runs.
 
 mod account;
+mod admin;
+mod agent;
 mod archive;
 mod db;
 mod error;
@@ -20,6 +24,11 @@ pub mod rules;
 pub mod testing;
 
 pub use account::{Account, InvalidAccount};
+pub use admin::{
+    AccountEntry, AccountFilter, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES, MAX_NEWCOMERS, NodeChange, NodeChanged,
+    NodeName, TokenAdmin, UserEntry, UserFilter, Verdict, reason,
+};
+pub use agent::{Agent, MAX_USER_AGENT};
 pub use archive::{NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
 pub use db::{SignIn, SignedIn, TokenDb};
 pub use error::{Refusal, TokenError};

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-/// Who may become a user. Those who are users already sign in whatever it says.
+/// Who may become a user. Those who are users already sign in whatever it says. Whom the operator has
+/// [denied](crate::Verdict::Denied) may neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Registration {
     /// Everybody.
@@ -10,7 +11,8 @@ pub enum Registration {
     Open,
     /// Nobody.
     Closed,
-    /// Accounts with these e-mails, written as the `users` table has them: `<FxA uid>@<domain>`.
+    /// Accounts that the operator has [allowed](crate::Verdict::Allowed), and those with these e-mails, written as the
+    /// `users` table has them: `<FxA uid>@<domain>`.
     AllowList(HashSet<String>),
 }
 

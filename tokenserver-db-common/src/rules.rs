@@ -8,7 +8,9 @@
 use syncstorage_db_common::UserId;
 
 use crate::account::present;
-use crate::{Account, Node, PUBLIC_URL_NODE_ID, Policy, RETIRED, Refusal, Registration, SignIn, SignedIn, UserRow};
+use crate::{
+    Account, Node, PUBLIC_URL_NODE_ID, Policy, RETIRED, Refusal, Registration, SignIn, SignedIn, UserRow, Verdict,
+};
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ mod tests;
 pub struct Facts<'a> {
     /// The account's rows, in any order.
     pub rows: &'a [UserRow],
+    /// What the operator has said of the account.
+    pub verdict: Option<Verdict>,
     /// Whether the service has any node, in whatever state. While it has none, every user is on the public URL.
     pub has_nodes: bool,
     /// The number of users, as [`TokenDb::count_users`](crate::TokenDb::count_users) counts them. Looked at only where
@@ -119,11 +123,15 @@ pub const fn counts_users(rows: &[UserRow], policy: &Policy) -> bool {
     rows.is_empty() && policy.max_users.is_some()
 }
 
-/// Decides. The rules have the numbers that the protocol reference gives them (section 8).
+/// Decides. The rules have the numbers that the protocol reference gives them (section 8). Before them all comes the
+/// operator's word: an account that is denied is refused, and nothing is written.
 #[must_use]
 pub fn plan(request: &SignIn, facts: &Facts<'_>) -> Plan {
+    if facts.verdict == Some(Verdict::Denied) {
+        return Plan { replaced: Vec::new(), outcome: Outcome::Refuse(Refusal::Denied) };
+    }
     let Some(current) = facts.rows.iter().max_by_key(|row| row.rank()) else {
-        let outcome = match admit(&request.account, &request.policy, facts.users) {
+        let outcome = match admit(&request.account, &request.policy, facts) {
             Ok(()) => Outcome::Insert(first_row(request, facts)),
             Err(refusal) => Outcome::Refuse(refusal),
         };
@@ -147,14 +155,19 @@ pub fn plan(request: &SignIn, facts: &Facts<'_>) -> Plan {
 }
 
 /// Rule 1: may an unknown account become a user?
-fn admit(account: &Account, policy: &Policy, users: u64) -> Result<(), Refusal> {
+fn admit(account: &Account, policy: &Policy, facts: &Facts<'_>) -> Result<(), Refusal> {
     match &policy.registration {
+        // For everybody: an operator who closes the door does not mean to leave it open for some.
         Registration::Closed => return Err(Refusal::RegistrationClosed),
-        Registration::AllowList(emails) if !emails.contains(account.email()) => return Err(Refusal::NotOnAllowList),
+        Registration::AllowList(emails)
+            if facts.verdict != Some(Verdict::Allowed) && !emails.contains(account.email()) =>
+        {
+            return Err(Refusal::NotOnAllowList);
+        }
         Registration::AllowList(_) | Registration::Open => {}
     }
     match policy.max_users {
-        Some(max_users) if users >= max_users => Err(Refusal::UserLimit { max_users }),
+        Some(max_users) if facts.users >= max_users => Err(Refusal::UserLimit { max_users }),
         _ => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use network_engine::mysql::sql;
 use network_engine::{MysqlEngine, Sql};
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::NodeRow;
+use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow};
 
 use crate::Conn;
 use crate::service;
@@ -64,6 +64,34 @@ pub(crate) async fn init(engine: &MysqlEngine, url: &str, capacity: u32) -> Resu
                     .bind::<BigInt, _>(capacity);
                 init.run(conn).await?;
                 Ok(true)
+            }
+            .boxed()
+        })
+        .await
+}
+
+const CHANGE: &str = "UPDATE nodes SET node = ?, available = ?, capacity = ?, downed = ?, backoff = ? WHERE id = ?";
+
+/// See [`TokenAdmin::set_node`](tokenserver_db_common::TokenAdmin::set_node).
+pub(crate) async fn set(engine: &MysqlEngine, name: &NodeName, change: &NodeChange) -> Result<NodeChanged, Fault> {
+    engine
+        .transaction("", |conn| {
+            let (name, change) = (name.clone(), change.clone());
+            async move {
+                service::lock(conn).await?;
+                let node = match change.apply(&locked(conn).await?, &name) {
+                    Ok(node) => node,
+                    Err(refused) => return Ok(refused),
+                };
+                let statement = sql(CHANGE)
+                    .bind::<Text, _>(node.url)
+                    .bind::<BigInt, _>(node.available)
+                    .bind::<BigInt, _>(node.capacity)
+                    .bind::<BigInt, _>(i64::from(node.downed))
+                    .bind::<BigInt, _>(i64::from(node.backoff))
+                    .bind::<BigInt, _>(node.id);
+                statement.run(conn).await?;
+                Ok(NodeChanged::Done)
             }
             .boxed()
         })

@@ -1,13 +1,14 @@
 //! Rows that are no longer in use.
 
 use diesel::sql_types::{BigInt, Nullable, Text};
+use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::{ReplacedRow, home};
 
-use crate::service;
 use crate::sign_in::stored_uid;
+use crate::{devices, service};
 
 /// See [`TokenDb::replaced_rows`](tokenserver_db_common::TokenDb::replaced_rows).
 pub(crate) async fn replaced_rows(
@@ -55,14 +56,20 @@ pub(crate) async fn replaced_rows(
 
 /// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).
 pub(crate) async fn forget_row(engine: &MysqlEngine, uid: UserId) -> Result<bool, Fault> {
-    let deleted = engine
-        .write(|conn| {
-            let statement = sql(format!(
-                "DELETE FROM users WHERE uid = ? AND service = {} AND replaced_at IS NOT NULL",
-                service::ID
-            ));
-            statement.bind::<BigInt, _>(uid.get()).run(conn)
+    engine
+        .transaction("", |conn| {
+            async move {
+                let statement = sql(format!(
+                    "DELETE FROM users WHERE uid = ? AND service = {} AND replaced_at IS NOT NULL",
+                    service::ID
+                ));
+                let forgotten = statement.bind::<BigInt, _>(uid.get()).run(conn).await? > 0;
+                if forgotten {
+                    conn.finish_with(devices::forget(uid));
+                }
+                Ok(forgotten)
+            }
+            .boxed()
         })
-        .await?;
-    Ok(deleted > 0)
+        .await
 }

@@ -7,9 +7,10 @@ use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::nodes::{Allocation, allocate};
 use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Replaced};
-use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow};
+use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow, Verdict};
 
 use crate::Conn;
+use crate::accounts::VERDICT;
 use crate::users::{counted, is_account};
 use crate::{lock, nodes, service};
 
@@ -59,7 +60,7 @@ pub(crate) async fn sign_in(engine: &MysqlEngine, request: &SignIn) -> Result<Si
         .await?
 }
 
-/// The service with each row of the account; one row without a user where it has none. The users are only counted for
+/// The service and what the operator has said of the account, with each row of it; one row without a user where it has none. The users are only counted for
 /// that one, and only where their number matters.
 async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fault> {
     type User = (
@@ -74,14 +75,14 @@ async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fau
     );
     type UserValues =
         (Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
-    type Values = (i64, i64, i64, UserValues);
+    type Values = (i64, i64, i64, Option<String>, UserValues);
     let users = match request.policy.max_users {
         Some(_) => format!("IF(u.uid IS NULL, ({}), 0)", counted("s.id")),
         None => "0".to_owned(),
     };
-    let statement = sql::<(BigInt, BigInt, BigInt, User)>(format!(
+    let statement = sql::<(BigInt, BigInt, BigInt, Nullable<Text>, User)>(format!(
         "SELECT
-            s.id, EXISTS (SELECT 1 FROM nodes WHERE nodes.service = s.id), {users},
+            s.id, EXISTS (SELECT 1 FROM nodes WHERE nodes.service = s.id), {users}, ({VERDICT}),
             u.uid, u.generation, u.client_state, u.created_at, u.replaced_at, u.nodeid, u.keys_changed_at, n.node
         FROM services s
             LEFT JOIN users u ON u.service = s.id AND {}
@@ -90,10 +91,12 @@ async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fau
         is_account("u")
     ));
     let email = request.account.email();
-    let statement = statement.bind::<Text, _>(email).bind::<Text, _>(email).bind::<Text, _>(SERVICE);
+    let statement =
+        statement.bind::<Text, _>(email).bind::<Text, _>(email).bind::<Text, _>(email).bind::<Text, _>(SERVICE);
     let found: Vec<Values> = statement.rows(conn).await?;
-    let (service, has_nodes, users) =
-        found.first().map(|(service, has_nodes, users, _)| (*service, *has_nodes, *users)).ok_or_else(service::lost)?;
+    let (service, has_nodes, users, verdict, _) = found.first().ok_or_else(service::lost)?;
+    let (service, has_nodes, users) = (*service, *has_nodes, *users);
+    let verdict = Verdict::of_column(verdict.as_deref());
     let mut rows = Vec::with_capacity(found.len());
     for (.., user) in found {
         let (uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node) = user;
@@ -113,7 +116,7 @@ async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fau
             });
         }
     }
-    let facts = Facts { rows: &rows, has_nodes: has_nodes != 0, users: users.unsigned_abs() };
+    let facts = Facts { rows: &rows, verdict, has_nodes: has_nodes != 0, users: users.unsigned_abs() };
     Ok((service, rules::plan(request, &facts)))
 }
 

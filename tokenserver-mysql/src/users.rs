@@ -79,3 +79,54 @@ pub(crate) async fn count(engine: &MysqlEngine) -> Result<u64, Fault> {
     let found: Option<(i64,)> = engine.read(|conn| sql::<(BigInt,)>(counted(service::ID)).row(conn)).await?;
     Ok(found.map_or(0, |(count,)| count.unsigned_abs()))
 }
+
+/// See [`TokenAdmin::replace_user`](tokenserver_db_common::TokenAdmin::replace_user).
+pub(crate) async fn replace(engine: &MysqlEngine, email: &str, now_ms: i64) -> Result<u64, Fault> {
+    engine
+        .transaction(&lock::account(email), |conn| {
+            let email = email.to_owned();
+            async move {
+                let statement = sql(format!(
+                    "UPDATE users SET replaced_at = ? WHERE {} AND service = {} AND replaced_at IS NULL",
+                    is_account("users"),
+                    service::ID
+                ));
+                let statement =
+                    statement.bind::<BigInt, _>(now_ms).bind::<Text, _>(email.clone()).bind::<Text, _>(email);
+                Ok(statement.run(conn).await? as u64)
+            }
+            .boxed()
+        })
+        .await
+}
+
+/// See [`TokenAdmin::replace_users_of_node`](tokenserver_db_common::TokenAdmin::replace_users_of_node).
+pub(crate) async fn replace_on_node(engine: &MysqlEngine, nodeid: i64, now_ms: i64) -> Result<u64, Fault> {
+    let replaced = engine
+        .write(|conn| {
+            let statement = sql(format!(
+                "UPDATE users SET replaced_at = ? \
+                 WHERE nodeid = ? AND service = {} AND replaced_at IS NULL AND generation < ?",
+                service::ID
+            ));
+            let statement = statement.bind::<BigInt, _>(now_ms).bind::<BigInt, _>(nodeid).bind::<BigInt, _>(RETIRED);
+            statement.run(conn)
+        })
+        .await?;
+    Ok(replaced as u64)
+}
+
+/// See [`TokenAdmin::users_of_nodes`](tokenserver_db_common::TokenAdmin::users_of_nodes).
+pub(crate) async fn on_nodes(engine: &MysqlEngine) -> Result<Vec<(i64, u64)>, Fault> {
+    let found: Vec<(i64, i64)> = engine
+        .read(|conn| {
+            let statement = sql::<(BigInt, BigInt)>(format!(
+                "SELECT nodeid, COUNT(*) FROM users \
+                 WHERE service = {} AND replaced_at IS NULL AND generation < ? GROUP BY nodeid ORDER BY nodeid",
+                service::ID
+            ));
+            statement.bind::<BigInt, _>(RETIRED).rows(conn)
+        })
+        .await?;
+    Ok(found.into_iter().map(|(nodeid, count)| (nodeid, count.unsigned_abs())).collect())
+}

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, MysqlEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenDb, TokenTarget};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenAdmin, TokenDb, TokenTarget};
 use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenArchive, MysqlTokenDb};
 
 struct MysqlFixture {
@@ -35,6 +35,10 @@ impl Fixture for MysqlFixture {
 
     fn archive(&self) -> Arc<dyn TokenTarget> {
         Arc::new(MysqlTokenArchive::new(Arc::clone(&self.engine)))
+    }
+
+    fn admin(&self) -> Arc<dyn TokenAdmin> {
+        Arc::new(MysqlTokenDb::new(Arc::clone(&self.engine)))
     }
 
     async fn execute(&self, statement: &str) {

@@ -12,9 +12,10 @@ use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenDb};
 /// The tables as a deployment of release 0.2x has them, with a service id of its own, two nodes and some users.
 const DEPLOYMENT: &str = include_str!("deployment.sql");
 
-const STEPS: [(&str, &str); 2] = [
+const STEPS: [(&str, &str); 3] = [
     ("tokenserver-0001", include_str!("../migrations/tokenserver-0001_tables/up.sql")),
     ("tokenserver-0002", include_str!("../migrations/tokenserver-0002_unicode/up.sql")),
+    ("tokenserver-0003", include_str!("../migrations/tokenserver-0003_accounts/up.sql")),
 ];
 
 async fn open(database: &Database) -> MysqlTokenDb {
@@ -99,6 +100,8 @@ async fn from_every_step_and_every_cut_the_end_is_that_of_a_fresh_install() {
             for (version, done) in &STEPS[..number] {
                 database.execute(done);
                 database.execute(&format!("INSERT INTO syncserver_schema (version) VALUES ('{version}')"));
+            }
+            if number > 0 {
                 database.execute("INSERT INTO users VALUES (7, 1, 'a@x', 10, 'aa', 1600000000000, NULL, 0, 5)");
             }
             for statement in &statements[..cut] {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use network_engine::{EngineOptions, MysqlEngine};
 use proxy::Proxy;
-use tokenserver_db_common::{Account, SignIn, TokenDb};
+use tokenserver_db_common::{Account, Agent, DEVICE_INTERVAL_MS, SignIn, TokenAdmin, TokenDb};
 use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenDb};
 
 fn request(email: &str, generation: i64, client_state: &str) -> SignIn {
@@ -57,5 +57,13 @@ async fn a_sign_in_keeps_to_its_round_trips() {
             assert_eq!(let_in, what != "refused", "{what}");
             assert!((1..=most).contains(&turns), "{what}: {turns}, nodes: {nodes}");
         }
+    }
+    // A device that was noted within the day is asked for once more by a process that does not know it, and no more.
+    let (uid, agent) = (db.sign_in(&request("0true@x", 12, "bb")).await.unwrap().uid, Agent::of("Firefox/153.0"));
+    for (now, most) in [(0, 8), (1, 1), (DEVICE_INTERVAL_MS - 1, 1), (DEVICE_INTERVAL_MS, 4)] {
+        let before = proxy.turns();
+        db.note_device(uid, &agent, now).await.unwrap();
+        let turns = proxy.turns() - before;
+        assert!((1..=most).contains(&turns), "{now}: {turns}");
     }
 }

@@ -12,7 +12,11 @@ use network_engine::PostgresEngine;
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
+mod accounts;
+mod admin;
 mod archive;
+mod devices;
+mod listing;
 mod nodes;
 mod purge;
 mod service;

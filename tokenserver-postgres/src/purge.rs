@@ -19,9 +19,16 @@ const REPLACED: &str = "
     ORDER BY users.uid
     LIMIT $4";
 
+/// What was noted of the row goes with it.
 const FORGET: &str = "
-    DELETE FROM users
-    WHERE uid = $1 AND service = (SELECT id FROM services WHERE service = $2) AND replaced_at IS NOT NULL";
+    WITH gone AS (
+        DELETE FROM users
+        WHERE uid = $1 AND service = (SELECT id FROM services WHERE service = $2) AND replaced_at IS NOT NULL
+        RETURNING uid
+    ), devices AS (
+        DELETE FROM syncserver_devices WHERE uid IN (SELECT uid FROM gone)
+    )
+    SELECT uid FROM gone";
 
 /// See [`TokenDb::replaced_rows`](tokenserver_db_common::TokenDb::replaced_rows).
 pub(crate) async fn replaced_rows(
@@ -60,8 +67,8 @@ pub(crate) async fn replaced_rows(
 
 /// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).
 pub(crate) async fn forget_row(engine: &PostgresEngine, uid: UserId) -> Result<bool, Fault> {
-    let forgotten = engine
-        .write(move |conn| sql::<()>(FORGET).bind::<BigInt, _>(uid.get()).bind::<Text, _>(SERVICE).run(conn))
+    let forgotten: Option<(i64,)> = engine
+        .write(move |conn| sql::<(BigInt,)>(FORGET).bind::<BigInt, _>(uid.get()).bind::<Text, _>(SERVICE).row(conn))
         .await?;
-    Ok(forgotten > 0)
+    Ok(forgotten.is_some())
 }

@@ -9,17 +9,18 @@ use network_engine::postgres::sql;
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::nodes::{Allocation, allocate};
 use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Replaced};
-use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow};
+use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow, Verdict};
 
 use crate::service::{Conn, lost};
 use crate::{nodes, users};
 
-/// The service, and beside it the account's rows; a row without a uid where there are none.
+/// The service, and beside it the account's rows; a row without a uid where there are none. In each of them what the
+/// operator has said of the account.
 const ROWS: &str = "
     SELECT
         services.id, EXISTS (SELECT 1 FROM nodes n WHERE n.service = services.id),
         users.uid, users.generation, users.client_state, users.created_at, users.replaced_at, users.nodeid,
-        users.keys_changed_at, nodes.node
+        users.keys_changed_at, nodes.node, (SELECT verdict FROM syncserver_accounts WHERE email = $2)
     FROM services
         LEFT JOIN users ON users.service = services.id AND users.email = $2
         LEFT JOIN nodes ON nodes.id = users.nodeid
@@ -36,12 +37,13 @@ const TAKE: &str = "UPDATE nodes SET available = $1, current_load = $2 WHERE id 
 
 /// Of those whose sign-in depends on how many users there are, or takes a place on a node. Taken after the lock on the
 /// account by all, so that nobody waits in a circle; the pair of numbers is this program's own.
-const PLACES_LOCK: &str = "SELECT pg_advisory_xact_lock(1398361665, 1)";
+pub(crate) const PLACES_LOCK: &str = "SELECT pg_advisory_xact_lock(1398361665, 1)";
 
 /// What the database says of an account.
 struct Found {
     service: i32,
     has_nodes: bool,
+    verdict: Option<Verdict>,
     rows: Vec<UserRow>,
 }
 
@@ -104,7 +106,7 @@ fn is_exclusive(request: &SignIn, plan: &Plan) -> bool {
 async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i32, Plan), TokenError> {
     let found = find(conn, request.account.email()).await?;
     let users = if rules::counts_users(&found.rows, &request.policy) { users::count(conn).await? } else { 0 };
-    let facts = Facts { rows: &found.rows, has_nodes: found.has_nodes, users };
+    let facts = Facts { rows: &found.rows, verdict: found.verdict, has_nodes: found.has_nodes, users };
     Ok((found.service, rules::plan(request, &facts)))
 }
 
@@ -120,6 +122,7 @@ async fn find(conn: &mut Conn, email: &str) -> Result<Found, Fault> {
         Nullable<BigInt>,
         Nullable<BigInt>,
         Nullable<Text>,
+        Nullable<Text>,
     );
     type Row = (
         i32,
@@ -132,12 +135,14 @@ async fn find(conn: &mut Conn, email: &str) -> Result<Found, Fault> {
         Option<i64>,
         Option<i64>,
         Option<String>,
+        Option<String>,
     );
     let statement = sql::<Columns>(ROWS).bind::<Text, _>(SERVICE).bind::<Text, _>(email.to_owned());
     let found: Vec<Row> = statement.rows(conn).await?;
-    let &(service, has_nodes, ..) = found.first().ok_or_else(lost)?;
+    let (service, has_nodes, .., verdict) = found.first().ok_or_else(lost)?;
+    let (service, has_nodes, verdict) = (*service, *has_nodes, Verdict::of_column(verdict.as_deref()));
     let mut account = Vec::with_capacity(found.len());
-    for (_, _, uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node) in found {
+    for (_, _, uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node, _) in found {
         // All of these or none, as the columns are not null.
         let columns = (uid, generation, client_state, created_at, nodeid);
         let (Some(uid), Some(generation), Some(client_state), Some(created_at), Some(nodeid)) = columns else {
@@ -146,7 +151,7 @@ async fn find(conn: &mut Conn, email: &str) -> Result<Found, Fault> {
         let uid = stored_uid(uid)?;
         account.push(UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node });
     }
-    Ok(Found { service, has_nodes, rows: account })
+    Ok(Found { service, has_nodes, verdict, rows: account })
 }
 
 /// A uid as the database has it.
@@ -225,6 +230,6 @@ async fn take_place(conn: &mut Conn, request: &SignIn) -> Result<(i64, Node), To
 }
 
 /// A number of places as the column has it.
-fn column(places: i64) -> Result<i32, Fault> {
+pub(crate) fn column(places: i64) -> Result<i32, Fault> {
     i32::try_from(places).map_err(Fault::internal)
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use network_engine::{EngineOptions, Location, PostgresEngine};
 use testdb::Database;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, Policy, SignIn, TokenDb, TokenTarget};
+use tokenserver_db_common::{Account, Policy, SignIn, TokenAdmin, TokenDb, TokenTarget};
 use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenArchive, PostgresTokenDb};
 
 struct PostgresFixture {
@@ -37,6 +37,10 @@ impl Fixture for PostgresFixture {
 
     fn archive(&self) -> Arc<dyn TokenTarget> {
         Arc::new(PostgresTokenArchive::new(Arc::clone(&self.engine)))
+    }
+
+    fn admin(&self) -> Arc<dyn TokenAdmin> {
+        Arc::new(PostgresTokenDb::new(Arc::clone(&self.engine)))
     }
 
     async fn execute(&self, statement: &str) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use network_engine::{EngineOptions, Location, PostgresEngine};
 use proxy::Proxy;
-use tokenserver_db_common::{Account, SignIn, TokenDb};
+use tokenserver_db_common::{Account, Agent, DEVICE_INTERVAL_MS, SignIn, TokenAdmin, TokenDb};
 use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenDb};
 
 fn request(email: &str, generation: i64, client_state: &str) -> SignIn {
@@ -45,6 +45,17 @@ async fn a_sign_in_that_changes_nothing_is_one_round_trip() {
         let answer = db.sign_in(&request).await;
         assert_eq!(answer.is_ok(), name != "refused", "{name}");
         assert_eq!(proxy.turns() - before, expected, "{name}");
+    }
+    // A device that was noted within the day is asked for once more by a process that does not know it, and no more.
+    let (uid, agent) = (db.sign_in(&request("b@x", 5, "cc")).await.unwrap().uid, Agent::of("Firefox/153.0"));
+    for (now, expected) in [(0, 0), (1, 1), (DEVICE_INTERVAL_MS - 1, 1), (DEVICE_INTERVAL_MS, 2)] {
+        for warm in [Agent::of("warm"), agent.clone()] {
+            let before = proxy.turns();
+            db.note_device(uid, &warm, now).await.unwrap();
+            if now > 0 {
+                assert_eq!(proxy.turns() - before, expected, "{now}");
+            }
+        }
     }
     let generations = database.query("SELECT generation, replaced_at FROM users ORDER BY uid");
     let expected = [("2", Some("1700000000000")), ("4", None), ("4", Some("1700000000000")), ("5", None)];

@@ -10,7 +10,11 @@ use sqlite_engine::SqliteEngine;
 use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UserId};
 use tokenserver_db_common::{NodeRow, ReplacedRow, SignIn, SignedIn, TokenDb, TokenError};
 
+mod accounts;
+mod admin;
 mod archive;
+mod devices;
+mod listing;
 mod nodes;
 mod purge;
 mod service;

@@ -4,7 +4,7 @@ use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::NodeRow;
+use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow};
 
 use crate::service;
 
@@ -19,6 +19,9 @@ const INIT: &str = "
     INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
     VALUES (?, ?, ?, 0, ?, 0, 0)
     ON CONFLICT (service, node) DO NOTHING";
+
+const CHANGE: &str = "
+    UPDATE nodes SET node = ?, available = ?, capacity = ?, downed = ?, backoff = ? WHERE id = ?";
 
 /// All nodes of the service.
 pub(crate) fn load(conn: &mut SqliteConnection, service: i64) -> Result<Vec<NodeRow>, Fault> {
@@ -45,6 +48,29 @@ pub(crate) async fn init(engine: &SqliteEngine, url: &str, capacity: u32) -> Res
             let service = service::load(conn)?.id;
             let added = sql(INIT).bind(service).bind(url.as_str()).bind(capacity).bind(capacity).run(conn)?;
             Ok(added > 0)
+        })
+        .await
+}
+
+/// See [`TokenAdmin::set_node`](tokenserver_db_common::TokenAdmin::set_node).
+pub(crate) async fn set(engine: &SqliteEngine, name: &NodeName, change: &NodeChange) -> Result<NodeChanged, Fault> {
+    let (name, change) = (name.clone(), change.clone());
+    engine
+        .write(move |conn| {
+            let service = service::load(conn)?.id;
+            let node = match change.apply(&load(conn, service)?, &name) {
+                Ok(node) => node,
+                Err(refused) => return Ok(refused),
+            };
+            sql(CHANGE)
+                .bind(node.url.as_str())
+                .bind(node.available)
+                .bind(node.capacity)
+                .bind(i64::from(node.downed))
+                .bind(i64::from(node.backoff))
+                .bind(node.id)
+                .run(conn)?;
+            Ok(NodeChanged::Done)
         })
         .await
 }

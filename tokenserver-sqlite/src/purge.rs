@@ -6,6 +6,7 @@ use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::{ReplacedRow, home};
 
+use crate::devices;
 use crate::service;
 use crate::sign_in::stored_uid;
 
@@ -56,7 +57,11 @@ pub(crate) async fn forget_row(engine: &SqliteEngine, uid: UserId) -> Result<boo
     engine
         .write(move |conn| {
             let service = service::load(conn)?.id;
-            Ok(sql(FORGET).bind(uid.get()).bind(service).run(conn)? > 0)
+            let forgotten = sql(FORGET).bind(uid.get()).bind(service).run(conn)? > 0;
+            if forgotten {
+                devices::forget(conn, uid)?;
+            }
+            Ok(forgotten)
         })
         .await
 }

@@ -9,7 +9,7 @@ use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Re
 use tokenserver_db_common::{Node, SignIn, SignedIn, TokenError, UserRow};
 
 use crate::service::{self, Service};
-use crate::{nodes, users};
+use crate::{accounts, nodes, users};
 
 const ROWS: &str = "
     SELECT
@@ -65,8 +65,9 @@ pub(crate) async fn sign_in(engine: &SqliteEngine, request: &SignIn) -> Result<S
 fn make_plan(conn: &mut SqliteConnection, request: &SignIn) -> Result<(Service, Plan), Fault> {
     let service = service::load(conn)?;
     let rows = rows(conn, service, request.account.email())?;
+    let verdict = accounts::verdict(conn, request.account.email())?;
     let users = if rules::counts_users(&rows, &request.policy) { users::count(conn, service.id)? } else { 0 };
-    let facts = Facts { rows: &rows, has_nodes: service.has_nodes, users };
+    let facts = Facts { rows: &rows, verdict, has_nodes: service.has_nodes, users };
     Ok((service, rules::plan(request, &facts)))
 }
 

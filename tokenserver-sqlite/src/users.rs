@@ -13,6 +13,19 @@ const RETIRE: &str = "
     SET generation = ?, replaced_at = coalesce(replaced_at, ?)
     WHERE email = ? AND service = ? AND (generation < ? OR replaced_at IS NULL)";
 
+const REPLACE: &str = "UPDATE users SET replaced_at = ? WHERE email = ? AND service = ? AND replaced_at IS NULL";
+
+const REPLACE_ON_NODE: &str = "
+    UPDATE users
+    SET replaced_at = ?
+    WHERE nodeid = ? AND service = ? AND replaced_at IS NULL AND generation < ?";
+
+const ON_NODES: &str = "
+    SELECT nodeid, count(*) FROM users
+    WHERE service = ? AND replaced_at IS NULL AND generation < ?
+    GROUP BY nodeid
+    ORDER BY nodeid";
+
 const RAISE_GENERATION: &str = "
     UPDATE users
     SET generation = ?
@@ -55,4 +68,34 @@ pub(crate) async fn raise_generation(engine: &SqliteEngine, email: &str, generat
 pub(crate) fn count(conn: &mut SqliteConnection, service: i64) -> Result<u64, Fault> {
     let row = sql::<(BigInt,)>(COUNT).bind(service).bind(RETIRED).row::<(i64,)>(conn)?;
     Ok(row.map_or(0, |(count,)| count.unsigned_abs()))
+}
+
+/// See [`TokenAdmin::replace_user`](tokenserver_db_common::TokenAdmin::replace_user).
+pub(crate) async fn replace(engine: &SqliteEngine, email: &str, now_ms: i64) -> Result<u64, Fault> {
+    let email = email.to_owned();
+    engine
+        .write(move |conn| {
+            let service = service::load(conn)?.id;
+            let replaced = sql(REPLACE).bind(now_ms).bind(email.as_str()).bind(service).run(conn)?;
+            Ok(replaced as u64)
+        })
+        .await
+}
+
+/// See [`TokenAdmin::replace_users_of_node`](tokenserver_db_common::TokenAdmin::replace_users_of_node).
+pub(crate) async fn replace_on_node(engine: &SqliteEngine, nodeid: i64, now_ms: i64) -> Result<u64, Fault> {
+    engine
+        .write(move |conn| {
+            let service = service::load(conn)?.id;
+            let replaced = sql(REPLACE_ON_NODE).bind(now_ms).bind(nodeid).bind(service).bind(RETIRED).run(conn)?;
+            Ok(replaced as u64)
+        })
+        .await
+}
+
+/// See [`TokenAdmin::users_of_nodes`](tokenserver_db_common::TokenAdmin::users_of_nodes).
+pub(crate) fn on_nodes(conn: &mut SqliteConnection) -> Result<Vec<(i64, u64)>, Fault> {
+    let service = service::load(conn)?.id;
+    let rows = sql::<(BigInt, BigInt)>(ON_NODES).bind(service).bind(RETIRED).rows::<(i64, i64)>(conn)?;
+    Ok(rows.into_iter().map(|(nodeid, count)| (nodeid, count.unsigned_abs())).collect())
 }

@@ -12,7 +12,7 @@ use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation, sql};
 use syncstorage_db_common::Fault;
 use tempfile::TempDir;
 use tokenserver_db_common::testing::{Fixture, StoredUser};
-use tokenserver_db_common::{Account, SignIn, TokenDb, TokenTarget};
+use tokenserver_db_common::{Account, SignIn, TokenAdmin, TokenDb, TokenTarget};
 use tokenserver_sqlite::{COMPONENT, MIGRATIONS, SqliteTokenArchive, SqliteTokenDb};
 
 struct SqliteFixture {
@@ -43,6 +43,10 @@ impl Fixture for SqliteFixture {
 
     fn archive(&self) -> Arc<dyn TokenTarget> {
         Arc::new(SqliteTokenArchive::new(Arc::clone(&self.engine)))
+    }
+
+    fn admin(&self) -> Arc<dyn TokenAdmin> {
+        Arc::new(SqliteTokenDb::new(Arc::clone(&self.engine)))
     }
 
     async fn execute(&self, statement: &str) {

@@ -109,7 +109,8 @@ def prefs(tokenserver_url, fxa_url):
 
 
 class Firefox:
-    def __init__(self, registry, name, binary, tokenserver_url, fxa_url):
+    def __init__(self, registry, name, binary, tokenserver_url, fxa_url, user_js=None):
+        """With `user_js`, a text, the profile has that in place of the URL of the tokenserver."""
         self.name = name
         self.process = self.marionette = self.output = None
         self.trace = []
@@ -119,7 +120,9 @@ class Firefox:
         os.makedirs(self.profile)
         with open(os.path.join(self.profile, "user.js"), "w") as f:
             for key, value in prefs(tokenserver_url, fxa_url).items():
-                f.write(f"user_pref({json.dumps(key)}, {json.dumps(value)});\n")
+                if user_js is None or key != "identity.sync.tokenserver.uri":
+                    f.write(f"user_pref({json.dumps(key)}, {json.dumps(value)});\n")
+            f.write(user_js or "")
         env = {
             **os.environ,
             "HOME": self.dir,

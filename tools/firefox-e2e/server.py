@@ -45,6 +45,7 @@ class OurServer:
         env = {k: v for k, v in os.environ.items() if not k.startswith("SYNC_")}
         env["SYNC_HOST"] = "127.0.0.1"
         env["SYNC_PORT"] = str(self.port)
+        env["SYNC_METRICS_LISTEN"] = "off"
         env["SYNC_MASTER_SECRET"] = secrets.token_hex(32)
         env["SYNC_DATA_DIR"] = self.dir
         env["SYNC_METRICS_LISTEN"] = f"127.0.0.1:{free_port()}"

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use diesel_migrations::EmbeddedMigrations;
 use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
 use sqlite_engine::{SqliteEngine, SqliteLocation};
-use syncstorage_db_common::{Db, DbOptions, Fault, SecretClaim, SecretFingerprint};
+use syncstorage_db_common::{Db, DbOptions, Fault, PoolStatus, SecretClaim, SecretFingerprint};
 use syncstorage_mysql::MysqlDb;
 use syncstorage_postgres::PostgresDb;
 use syncstorage_sqlite::SqliteDb;
-use tokenserver_db_common::TokenDb;
+use tokenserver_db_common::{TokenAdmin, TokenDb};
 use tokenserver_mysql::MysqlTokenDb;
 use tokenserver_postgres::PostgresTokenDb;
 use tokenserver_sqlite::SqliteTokenDb;
 
-use super::BackendError;
+use super::{BackendError, Probe};
 use crate::settings::{DatabaseSettings, secret_file};
 
 /// Where a database is.
@@ -180,6 +180,14 @@ impl Engine {
         }
     }
 
+    pub(super) fn admin(self) -> Arc<dyn TokenAdmin> {
+        match self {
+            Self::Sqlite(engine) => Arc::new(SqliteTokenDb::new(engine)),
+            Self::Postgres(engine) => Arc::new(PostgresTokenDb::new(engine)),
+            Self::Mysql(engine) => Arc::new(MysqlTokenDb::new(engine)),
+        }
+    }
+
     /// What the tokenserver tells clients of a storage here.
     pub(super) const fn node_type(&self) -> &'static str {
         match self {
@@ -213,6 +221,29 @@ impl Engine {
             Self::Sqlite(engine) => engine.set_note(name, value).await,
             Self::Postgres(engine) => engine.set_note(name, value).await,
             Self::Mysql(engine) => engine.set_note(name, value).await,
+        }
+    }
+
+    /// How to ask how busy it is. What it returns does not keep the database open.
+    pub(super) fn probe(&self, name: &'static str) -> Probe {
+        fn of<T: Send + Sync + 'static>(
+            engine: &Arc<T>,
+            status: impl Fn(&T) -> PoolStatus + Send + Sync + 'static,
+        ) -> Box<dyn Fn() -> Option<PoolStatus> + Send + Sync> {
+            let engine = Arc::downgrade(engine);
+            Box::new(move || engine.upgrade().map(|engine| status(&engine)))
+        }
+        match self {
+            Self::Sqlite(engine) => {
+                let writer = Arc::downgrade(engine);
+                Probe {
+                    name,
+                    pool: of(engine, SqliteEngine::status),
+                    writer: Some(Box::new(move || writer.upgrade().map(|engine| engine.writer_status()))),
+                }
+            }
+            Self::Postgres(engine) => Probe { name, pool: of(engine, PostgresEngine::status), writer: None },
+            Self::Mysql(engine) => Probe { name, pool: of(engine, MysqlEngine::status), writer: None },
         }
     }
 

@@ -7,8 +7,9 @@ mod whole;
 use std::sync::Arc;
 
 use sqlite_engine::SqliteLocation;
-use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, SecretClaim};
-use tokenserver_db_common::TokenDb;
+pub use sqlite_engine::{COMMIT_SIZES, WriterStatus};
+use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, PoolStatus, SecretClaim};
+use tokenserver_db_common::{TokenAdmin, TokenDb};
 
 use self::engine::{Contents, Engine, Place};
 pub use self::error::BackendError;
@@ -21,12 +22,26 @@ pub struct Backends {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The same, as an operator sees them.
+    pub admin: Arc<dyn TokenAdmin>,
     /// What the tokenserver tells clients of the storage.
     pub node_type: &'static str,
     /// The secret that signs.
     pub master_secret: Secret,
     /// For the log: where the data is.
     pub description: String,
+    /// How busy each database is: one, or two where the tokenserver has its own.
+    pub probes: Vec<Probe>,
+}
+
+/// Asks a database how busy it is, without a question to the database itself. `None` once it is closed.
+pub struct Probe {
+    /// `storage`, or `tokenserver` for a database that is the tokenserver's alone.
+    pub name: &'static str,
+    /// Its connections.
+    pub pool: Box<dyn Fn() -> Option<PoolStatus> + Send + Sync>,
+    /// What writes, on SQLite.
+    pub writer: Option<Box<dyn Fn() -> Option<WriterStatus> + Send + Sync>>,
 }
 
 /// Whether this program knows the databases of the settings, without a look at them.
@@ -62,6 +77,8 @@ pub struct Attached {
     pub storage: Arc<dyn Db>,
     /// The users and nodes.
     pub tokens: Arc<dyn TokenDb>,
+    /// The same, as an operator sees them.
+    pub admin: Arc<dyn TokenAdmin>,
     /// For people: where the data is.
     pub description: String,
     /// The secret that signs; `None` where none is set and the server has not made one.
@@ -72,16 +89,12 @@ pub struct Attached {
 /// secret.
 pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, BackendError> {
     let (storage, tokens) = pair(&attached(settings).await?);
-    let master_secret = match &settings.master_secret {
-        Some(secret) => Some(secret.clone()),
-        None => secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?,
-    };
-    let description = storage.describe();
     Ok(Attached {
-        description,
+        description: storage.describe(),
         storage: storage.storage(options(settings, clock)),
-        tokens: tokens.tokens(),
-        master_secret,
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
+        master_secret: known_secret(settings)?,
     })
 }
 
@@ -145,8 +158,10 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     Ok(Backends {
         description: storage.describe(),
         node_type: storage.node_type(),
+        probes: engines.iter().zip(["storage", "tokenserver"]).map(|(engine, name)| engine.probe(name)).collect(),
         storage: storage.storage(options(settings, clock)),
-        tokens: tokens.tokens(),
+        tokens: tokens.clone().tokens(),
+        admin: tokens.admin(),
         master_secret,
     })
 }
@@ -178,6 +193,14 @@ fn databases(settings: &Settings) -> Result<Vec<Database<'_>>, BackendError> {
         });
     }
     Ok(databases)
+}
+
+/// The master secret of the settings, or the one that the server has made; `None` where there is neither. Makes nothing.
+fn known_secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
+    match &settings.master_secret {
+        Some(secret) => Ok(Some(secret.clone())),
+        None => Ok(secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?),
+    }
 }
 
 /// The master secret, and where it came from.

@@ -2,15 +2,20 @@
 
 mod backup;
 mod config;
+mod confirm;
 mod copying;
 mod doctor;
+mod format;
 mod generate;
 mod healthcheck;
 mod import;
 mod migrate;
+mod node;
+mod operator;
 mod output;
 mod purge;
 mod restore;
+mod user;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +26,7 @@ use syncstorage_db_common::Clock;
 
 use crate::settings::{self, Settings, SettingsError};
 use crate::signals::StopSignals;
-use crate::{backend, logging, server};
+use crate::{backend, logging, server, service_manager, tls};
 
 /// A Firefox Sync server to run yourself.
 ///
@@ -68,6 +73,12 @@ enum Command {
     /// Copy everything from another database: one of another kind, one of syncstorage-rs, or one of the old server in
     /// Python. That one is only read.
     Import(import::Arguments),
+    /// Look after users: who there is, who may come, and what they have stored. Works while the server runs.
+    #[command(subcommand)]
+    User(user::Command),
+    /// Look after storage nodes, where there are several. Works while the server runs.
+    #[command(subcommand)]
+    Node(node::Command),
     /// Print every setting with its description and default, as a settings file to start from.
     Settings,
     /// What the settings come to.
@@ -114,6 +125,8 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::Import(arguments) => system.block_on(import::run(&settings()?, arguments)),
         Command::Doctor(arguments) => system.block_on(doctor::run(&settings()?, arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
+        Command::User(command) => system.block_on(user::run(&settings()?, command)),
+        Command::Node(command) => system.block_on(node::run(&settings()?, command)),
         Command::Migrate(arguments) => system.block_on(migrate::run(&settings()?, arguments)),
     }
 }
@@ -126,8 +139,11 @@ async fn serve(settings: Settings) -> Result<(), String> {
     let log = logging::logger(&settings);
     // First of all: to be told to stop while it starts must not kill the process in the middle of something.
     let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
-    let running = server::start(settings, log, Clock::system()).await.map_err(|error| error.to_string())?;
-    actix_web::rt::spawn(signals.obey(running.handle()));
+    service_manager::status("Opening the databases");
+    let running = server::start(settings, log.clone(), Clock::system()).await.map_err(|error| error.to_string())?;
+    running.watch_panics();
+    service_manager::supervise(&running, &log).map_err(|error| format!("cannot start a thread: {error}"))?;
+    actix_web::rt::spawn(signals.obey(running.handle(), service_manager::stopping));
     running.serve().await.map_err(|error| error.to_string())
 }
 
@@ -136,5 +152,6 @@ fn check_config(settings: &Settings) -> Result<(), String> {
         eprintln!("warning: {warning}");
     }
     backend::check(settings).map_err(|error| error.to_string())?;
+    settings.tls.as_ref().map_or(Ok(()), tls::check).map_err(|error| error.to_string())?;
     output::print(&format!("The settings are good. The server's URL is {}.\n", settings.public_url))
 }

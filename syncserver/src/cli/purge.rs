@@ -42,7 +42,7 @@ pub(super) async fn run(settings: &Settings, Arguments { once, json }: Arguments
     };
     if !once {
         let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
-        let work = purge.every(settings.purge_interval.unwrap_or(INTERVAL));
+        let work = purge.every(settings.purge_interval.unwrap_or(INTERVAL), None);
         tokio::select! {
             () = work => {}
             () = signals.received() => {}

@@ -6,10 +6,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use syncstorage_db_common::Clock;
 
 use super::Report;
-use super::http::{Answer, Http, date};
+use super::http::{Answer, Http, TIMEOUT, date};
+use crate::loopback::Loopback;
 use crate::node::authorization;
 use crate::server;
-use crate::settings::{BaseUrl, PublicUrl, Secret, Settings};
+use crate::settings::{BaseUrl, Secret, Settings};
 use crate::token::{TokenKeys, TokenPayload};
 use crate::tokenserver;
 
@@ -80,8 +81,15 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
     const LISTENER: &str = "listener";
     const PUBLIC: &str = "public_url";
     let public = settings.public_url.to_string();
-    let listener = PublicUrl::of_listener(&settings.host, settings.port).to_string();
-    let here = match instance(http, &listener, true) {
+    let loopback = Loopback::of(settings, TIMEOUT);
+    let listener = loopback.url("");
+    // Not by `http`: a certificate is for the public name.
+    let answer = loopback.get(&version_path());
+    let here = match instance(answer.map(|(status, body)| Answer {
+        status,
+        body,
+        headers: ureq::http::HeaderMap::new(),
+    })) {
         Ok(instance) => {
             report.ok(LISTENER, format!("a server answers at {listener}"));
             instance
@@ -98,7 +106,8 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
             return;
         }
     };
-    match instance(http, &public, is_local(&settings.public_url)) {
+    let url = format!("{public}{}", version_path());
+    match instance(http.send("GET", &url, &[], None, is_local(&settings.public_url))) {
         Ok(there) if there == here => report.ok(PUBLIC, format!("{public} leads to this very server")),
         Ok(_) => report.warn(
             PUBLIC,
@@ -132,13 +141,17 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
     }
 }
 
-/// Which process answers at a URL.
-fn instance(http: &Http, base: &str, is_local: bool) -> Result<String, String> {
+/// Where a server tells which process it is.
+fn version_path() -> String {
     let mut nonce = [0; 8];
     // Without random numbers it is always the same, which only a cache would mind.
     let _ = SystemRandom::new().fill(&mut nonce);
-    let url = format!("{base}/__version__?nonce={:016x}", u64::from_ne_bytes(nonce));
-    let answer = http.send("GET", &url, &[], None, is_local)?;
+    format!("/__version__?nonce={:016x}", u64::from_ne_bytes(nonce))
+}
+
+/// Which process has answered.
+fn instance(answer: Result<Answer, String>) -> Result<String, String> {
+    let answer = answer?;
     match answer.json().get("instance").and_then(serde_json::Value::as_str) {
         Some(instance) if answer.status == 200 => Ok(instance.to_owned()),
         _ => Err(format!("something else than this server answers {}", answer.describe())),

@@ -85,7 +85,7 @@ fn given(values: &Values, setting: &Setting) -> Value {
         Some(toml::Value::Array(_)) => json!(values.list(path).unwrap_or_default()),
         _ => match values.list(path) {
             // A text that may also be a list, which it was given as.
-            Ok(list) if values.text(path).is_err() => json!(list),
+            Ok(list) if !list.is_empty() && values.text(path).is_err() => json!(list),
             _ => json!(values.text(path).unwrap_or_default()),
         },
     }

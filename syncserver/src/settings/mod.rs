@@ -29,10 +29,10 @@ pub use proxies::{InvalidNetwork, Network, TrustedProxies};
 pub use reference::reference;
 pub use secret::Secret;
 pub use types::{
-    AllowedOrigin, Cors, DatabaseSettings, Jwk, Limits, Registration, Settings, SizeLimits, SyncstorageSettings,
-    TokenserverSettings, Webhook,
+    AllowedOrigin, Cors, DatabaseSettings, Jwk, Limits, MetricsSettings, Registration, Settings, SizeLimits,
+    StatsdSettings, SyncstorageSettings, TlsFiles, TokenserverSettings, Webhook,
 };
-pub use url::{BaseUrl, InvalidUrl, PublicUrl, Scheme};
+pub use url::{BaseUrl, InvalidUrl, LONGEST_NODE, PublicUrl, Scheme};
 
 use layers::Layer;
 use read::Values;

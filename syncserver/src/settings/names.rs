@@ -15,17 +15,7 @@ pub(super) const HAVE_A_FILE: [&str; 6] = [
 ];
 
 /// Settings that are known and checked, and that nothing reads so far.
-pub(super) const NO_EFFECT_YET: [&str; 9] = [
-    "metrics_listen",
-    "metrics_token",
-    "statsd_host",
-    "statsd_port",
-    "include_hostname_tag",
-    "sentry_dsn",
-    "syncstorage.statsd_label",
-    "syncstorage.spanner_emulator_host",
-    "tokenserver.statsd_label",
-];
+pub(super) const NO_EFFECT_YET: [&str; 1] = ["syncstorage.spanner_emulator_host"];
 
 /// Settings of other Sync servers that mean nothing in this one. A deployment that comes from there keeps them.
 const IGNORED: [&str; 10] = [

@@ -70,6 +70,14 @@ impl Values {
         self.optional_text(path)?.ok_or_else(|| self.mismatch(path, "set"))
     }
 
+    /// Text that may be empty, where that means something.
+    pub(super) fn text_or_empty(&self, path: &str) -> Result<&str, SettingsError> {
+        match self.find(path).map(|value| &value.kind) {
+            Some(ValueKind::String(text)) => Ok(text.trim()),
+            _ => Err(self.mismatch(path, "text in quotes")),
+        }
+    }
+
     /// Text that nobody should see.
     pub(super) fn secret(&self, path: &str) -> Result<Option<Secret>, SettingsError> {
         Ok(self.optional_text(path)?.map(Secret::new))

@@ -1,6 +1,7 @@
 //! The validated settings: what the rest of the program is given. Defaults stand in `config/syncserver.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub struct Settings {
     pub port: u16,
     /// Where clients reach the server.
     pub public_url: PublicUrl,
+    /// The certificate to speak TLS with; `None`: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// The folder of the database and the master secret. It may not exist yet.
     pub data_dir: PathBuf,
     /// The secret that signs tokens, when the operator set one.
@@ -44,6 +47,12 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// How long every client is asked to stay away; `None`: not at all.
     pub backoff: Option<Duration>,
+    /// What is told about the server's work.
+    pub metrics: MetricsSettings,
+    /// Where errors are reported to; `None`: nowhere.
+    pub sentry_dsn: Option<Secret>,
+    /// Whether `/__error__` fails on purpose.
+    pub test_error: bool,
     /// How often what has expired is removed for good; `None`: never.
     pub purge_interval: Option<Duration>,
     /// The storage.
@@ -52,6 +61,43 @@ pub struct Settings {
     pub tokenserver: TokenserverSettings,
     /// Sentences for the log, about settings that were given and do nothing.
     pub warnings: Vec<String>,
+}
+
+/// What is told about the server's work, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsSettings {
+    /// Where Prometheus fetches it; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Whether the operator has asked for that address.
+    pub is_explicit: bool,
+    /// The token that a request has to bear.
+    pub token: Option<Secret>,
+    /// The StatsD server that it is sent to.
+    pub statsd: Option<StatsdSettings>,
+}
+
+/// A StatsD server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsdSettings {
+    /// Its name or address.
+    pub host: String,
+    /// Its UDP port.
+    pub port: u16,
+    /// What the names of the storage's metrics begin with.
+    pub storage_label: String,
+    /// The same of the tokenserver's.
+    pub tokenserver_label: String,
+    /// Whether every line has the name of this machine.
+    pub hostname_tag: bool,
+}
+
+/// Files in PEM form, which are read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the server, and behind it those of the authorities up to one that clients know.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Which web pages may talk to the server (CORS).
@@ -177,12 +223,12 @@ pub struct TokenserverSettings {
     pub fxa_webhook: Option<Webhook>,
 }
 
-/// Who may sign in for the first time. Those who did so before are not asked.
+/// Who may sign in for the first time. Those who did so before are not asked. `syncserver user deny` counts more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registration {
     /// Everybody.
     Open,
-    /// Accounts with these ids.
+    /// Accounts with these ids, and those that were let in by `syncserver user allow`.
     AllowList(BTreeSet<String>),
     /// Nobody.
     Closed,

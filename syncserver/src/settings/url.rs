@@ -5,6 +5,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Deref;
 use std::str::FromStr;
 
+/// The longest URL that a storage node may have, in bytes: the length of the column.
+pub const LONGEST_NODE: usize = 64;
+
 /// The scheme of a [`BaseUrl`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -160,6 +163,13 @@ impl PublicUrl {
             Ok(IpAddr::V4(_)) | Err(_) => host.to_ascii_lowercase(),
         };
         Self { url: BaseUrl { scheme: Scheme::Http, host, port, path: String::new() }, explicit: false }
+    }
+
+    /// The same with another scheme.
+    #[must_use]
+    pub fn over(mut self, scheme: Scheme) -> Self {
+        self.url.scheme = scheme;
+        self
     }
 }
 

@@ -100,6 +100,15 @@ impl AccessTokens {
         }
     }
 
+    /// How old the accounts server's keys are; `None` where they are not fetched, or have not been so far.
+    #[must_use]
+    pub fn keys_age(&self) -> Option<Duration> {
+        match &self.keys {
+            Keys::Configured(_) => None,
+            Keys::Fetched(jwks) => jwks.age(),
+        }
+    }
+
     /// Whose token it is.
     pub(super) async fn verify(&self, token: &str) -> Result<Claims, ApiTokenError> {
         if token.is_empty() || token.len() > MAX_TOKEN_BYTES {

@@ -84,6 +84,12 @@ impl ApiTokenError {
         self.is_routine
     }
 
+    /// What the body of the answer has for its status.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// 405; `allow`: the methods that the path does take.
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let (status, description) = (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
@@ -157,7 +163,9 @@ impl ApiTokenError {
             )
         };
         match refusal {
-            Refusal::RegistrationClosed | Refusal::NotOnAllowList | Refusal::UserLimit { .. } => {
+            // To a user who is denied, too: at a 403 Firefox keeps all that it has and tries again later. A 401 would have
+            // it ask for the password, over and over.
+            Refusal::RegistrationClosed | Refusal::NotOnAllowList | Refusal::UserLimit { .. } | Refusal::Denied => {
                 let description = "New users are not allowed";
                 Self::new(StatusCode::FORBIDDEN, "new-users-disabled", "body", "", description, why)
             }
@@ -178,16 +186,34 @@ impl ApiTokenError {
 }
 
 impl ApiTokenError {
-    /// A sign-in that failed. The log names an account that is not a user: the operator may want to let it in.
+    /// A sign-in that failed. The log names an account that was refused as a whole, with what lets it in.
     pub(super) fn of_sign_in(error: TokenError, fxa_uid: &str) -> Self {
-        use Refusal::{NotOnAllowList, RegistrationClosed, UserLimit};
-        let stranger = matches!(error, TokenError::Refused(RegistrationClosed | NotOnAllowList | UserLimit { .. }));
+        let allow = format!("`syncserver user allow {}`", shell_word(fxa_uid));
+        let remedy = match error {
+            TokenError::Refused(Refusal::NotOnAllowList) => Some(format!("to let it in, run {allow}")),
+            TokenError::Refused(Refusal::RegistrationClosed) => {
+                Some(format!("to let it in, set tokenserver.registration to \"allow_list\" and run {allow}"))
+            }
+            TokenError::Refused(Refusal::UserLimit { .. }) => {
+                Some("to let more users in, raise tokenserver.max_users".to_owned())
+            }
+            TokenError::Refused(Refusal::Denied) => Some(format!("to let it in again, run {allow}")),
+            _ => None,
+        };
         let mut error = Self::from(error);
-        if stranger {
-            error.why.push_str(&format!("; the account's id is {fxa_uid:?}"));
+        if let Some(remedy) = remedy {
+            error.why.push_str(&format!("; the account's id is {fxa_uid:?}; {remedy}"));
         }
         error
     }
+}
+
+/// A text as one word of a command line.
+fn shell_word(text: &str) -> String {
+    let is_plain = !text.is_empty()
+        && !text.starts_with('-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 impl From<TokenError> for ApiTokenError {
@@ -245,4 +271,22 @@ impl ResponseError for ApiTokenError {
 /// The headers of every answer of the tokenserver.
 pub(super) fn stamp(response: &mut HttpResponseBuilder, clock: &Clock) {
     response.insert_header(("X-Timestamp", clock.now_ms() / 1000)).insert_header(("X-Content-Type-Options", "nosniff"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn an_id_is_one_word_of_the_command_that_the_log_names() {
+        for (id, word) in [
+            ("a11ce000000000000000000000000001", "a11ce000000000000000000000000001"),
+            ("", "''"),
+            ("--yes", "'--yes'"),
+            ("a b; rm -r /", "'a b; rm -r /'"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(shell_word(id), word);
+        }
+    }
 }

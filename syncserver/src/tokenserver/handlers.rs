@@ -1,13 +1,17 @@
 //! `GET /1.0/sync/1.5`
 
+use std::time::Instant;
+
 use actix_web::guard::GuardContext;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, USER_AGENT};
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::LetIn;
 use super::error::{ApiTokenError, stamp};
 use super::key_id::KeyId;
 use crate::state::AppState;
 use crate::web::query::Parameters;
+use crate::web::route::Route;
 
 /// Whether a request to a path that is not the tokenserver's alone is for it.
 pub fn has_bearer(context: &GuardContext<'_>) -> bool {
@@ -38,10 +42,16 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
     let tokens = state.tokens.as_ref().ok_or_else(|| ApiTokenError::internal("the tokenserver is off"))?;
     let access_token = bearer(&request)?;
     let key_id = KeyId::parse(request.headers())?;
-    let claims = tokens.access_tokens.verify(access_token).await?;
+    let started = Instant::now();
+    let claims = tokens.access_tokens.verify(access_token).await;
+    state.metrics.verified(started.elapsed());
+    let claims = claims?;
     let duration = duration(request.query_string(), tokens.token_duration);
     let public_url = state.public_url.to_string();
-    let answer = tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;
+    let LetIn { answer, uid } =
+        tokens.sign_in(&claims, &key_id, duration, &state.token_keys, &public_url, &state.clock).await?;
+    let user_agent = request.headers().get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    tokens.notes.device(uid, &user_agent.unwrap_or_default(), state.clock.now_ms());
     let mut response = HttpResponse::Ok();
     stamp(&mut response, &state.clock);
     Ok(response.json(answer))
@@ -49,8 +59,8 @@ pub async fn token(request: HttpRequest, state: web::Data<AppState>) -> Result<H
 
 /// Answers a method that a path of the tokenserver does not take.
 pub async fn method_not_allowed(request: HttpRequest) -> Result<HttpResponse, ApiTokenError> {
-    let is_webhook = request.match_pattern().is_some_and(|pattern| pattern.contains("/webhooks/"));
-    Err(ApiTokenError::method_not_allowed(if is_webhook { "POST" } else { "GET" }))
+    let allow = request.app_data::<Route>().map_or("GET", |route| route.allow());
+    Err(ApiTokenError::method_not_allowed(allow))
 }
 
 /// The seconds that the client asks for, if there is any sense in it.

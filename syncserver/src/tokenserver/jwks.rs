@@ -45,18 +45,25 @@ pub(super) struct Jwks {
     http: HttpClient,
     log: Logger,
     known: RwLock<Vec<VerifyingKey>>,
+    /// When the keys came that are known.
+    fetched: RwLock<Option<Instant>>,
     /// When the last fetch was made; locked while one is under way.
     last_fetch: Mutex<Option<Instant>>,
 }
 
 impl Jwks {
     pub(super) fn new(url: String, http: HttpClient, log: Logger) -> Self {
-        Self { url, http, log, known: RwLock::default(), last_fetch: Mutex::default() }
+        Self { url, http, log, known: RwLock::default(), fetched: RwLock::default(), last_fetch: Mutex::default() }
     }
 
     /// The keys known now; none before the first fetch, or while there is no accounts server.
     fn known(&self) -> Vec<VerifyingKey> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long ago they were fetched.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.fetched.read().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
     }
 
     /// The keys, fetched if `wanted` is not satisfied by those that are known.
@@ -92,6 +99,7 @@ impl Jwks {
                         asking it about each"; "url" => &self.url);
                 }
                 *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
+                *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             }
             Ok((status, _)) => {
                 slog::warn!(self.log, "the accounts server's keys cannot be fetched"; "url" => &self.url, "status" => status);

@@ -7,6 +7,7 @@ mod handlers;
 mod http;
 mod jwks;
 mod key_id;
+mod notes;
 mod webhook;
 
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde::Serialize;
-use syncstorage_db_common::Clock;
-use tokenserver_db_common::{Account, Node, Policy, SignIn, SignedIn, TokenDb};
+use syncstorage_db_common::{Clock, UserId};
+use tokenserver_db_common::{Account, Node, Policy, SignIn, SignedIn, TokenDb, TokenError};
 
 pub use access_token::AccessTokens;
 pub use error::ApiTokenError;
 pub use handlers::{has_bearer, method_not_allowed, token};
 pub(crate) use jwks::usable_keys;
+pub use notes::Notes;
 pub use webhook::{Webhook, webhook};
 
 use crate::token::{TokenKeys, TokenPayload};
@@ -34,6 +36,8 @@ pub struct Tokenserver {
     pub db: Arc<dyn TokenDb>,
     /// Who may become a user.
     pub policy: Arc<Policy>,
+    /// What is noted for the operator.
+    pub notes: Notes,
     /// How access tokens are verified.
     pub access_tokens: Arc<AccessTokens>,
     /// The part of an e-mail behind the `@`.
@@ -46,6 +50,12 @@ pub struct Tokenserver {
     pub metrics_secret: hmac::Key,
     /// `None` when webhooks are off.
     pub webhook: Option<Webhook>,
+}
+
+/// A user who was let in: what the client gets, and who it is.
+struct LetIn {
+    answer: TokenAnswer,
+    uid: UserId,
 }
 
 /// What a client gets. It has no `Debug`: the key must not get into a log.
@@ -77,14 +87,18 @@ impl Tokenserver {
         keys: &TokenKeys,
         public_url: &str,
         clock: &Clock,
-    ) -> Result<TokenAnswer, ApiTokenError> {
+    ) -> Result<LetIn, ApiTokenError> {
         let email = self.email(&claims.fxa_uid);
         let account = Account::new(email, claims.generation, Some(key_id.keys_changed_at), key_id.client_state_hex())
             .map_err(|error| ApiTokenError::invalid_credentials(error.to_string()))?;
         let now_ms = clock.now_ms();
         let request = SignIn { account, policy: Arc::clone(&self.policy), now_ms };
-        let signed_in =
-            self.db.sign_in(&request).await.map_err(|error| ApiTokenError::of_sign_in(error, &claims.fxa_uid))?;
+        let signed_in = self.db.sign_in(&request).await.map_err(|error| {
+            if let TokenError::Refused(refusal) = &error {
+                self.notes.refusal(request.account.email(), refusal, now_ms);
+            }
+            ApiTokenError::of_sign_in(error, &claims.fxa_uid)
+        })?;
 
         let node = match &signed_in.node {
             Node::PublicUrl => public_url,
@@ -104,7 +118,7 @@ impl Tokenserver {
             tokenserver_origin: "rust".into(),
         };
         let minted = keys.mint(payload).ok_or_else(|| ApiTokenError::internal("the system has no random numbers"))?;
-        Ok(TokenAnswer {
+        let answer = TokenAnswer {
             id: minted.id,
             key: minted.key,
             uid,
@@ -113,7 +127,8 @@ impl Tokenserver {
             hashalg: "sha256",
             hashed_fxa_uid,
             node_type: self.node_type.clone(),
-        })
+        };
+        Ok(LetIn { answer, uid: signed_in.uid })
     }
 
     /// A name for something that does not tell what it is: 32 hex digits.

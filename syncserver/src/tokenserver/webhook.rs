@@ -10,6 +10,7 @@ use super::access_token::{Decoded, is_access_token_type};
 use super::error::{ApiTokenError, stamp};
 use super::handlers::bearer;
 use crate::state::AppState;
+use crate::web::request_id::RequestId;
 
 const DELETE_USER: &str = "https://schemas.accounts.firefox.com/event/delete-user";
 const PASSWORD_CHANGE: &str = "https://schemas.accounts.firefox.com/event/password-change";
@@ -47,8 +48,10 @@ pub async fn webhook(request: HttpRequest, state: web::Data<AppState>) -> Result
         // It may well be a true one. Refused for good, it would not be sent again.
         Decoded::NoKey => return Err(ApiTokenError::unavailable("no key is known yet to verify the event with")),
     };
+    let request_id = RequestId::kept(&request, &state.trusted_proxies);
     for (name, details) in &event.events {
-        slog::info!(state.log, "event of an account"; "event" => name, "account" => tokens.hashed(&event.sub));
+        slog::info!(state.log, "event of an account"; "event" => name, "account" => tokens.hashed(&event.sub),
+            "request_id" => request_id.as_str());
         if !webhook.metrics_only {
             take(tokens, &event.sub, name, details, state.clock.now_ms()).await?;
         }

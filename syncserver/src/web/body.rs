@@ -5,13 +5,15 @@ use std::io::{self, Write};
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::web::Bytes;
+use actix_web::web::{self, Bytes};
 use flate2::write::GzDecoder;
 use futures_util::StreamExt;
 
 use super::error::{ApiError, WeaveCode};
 use super::hawk;
 use super::parse::BodyFormat;
+use super::route::Route;
+use crate::state::AppState;
 
 /// The form of the records in the body, by its content type. None is taken for JSON.
 pub fn format(request: &HttpRequest) -> Result<BodyFormat, ApiError> {
@@ -42,8 +44,10 @@ pub async fn read(request: &HttpRequest, mut payload: Payload, limit: u64) -> Re
         Some(name) if name.eq_ignore_ascii_case("gzip") => Inflated::Gzip(GzDecoder::new(body)),
         Some(other) => return Err(ApiError::unsupported_media_type(&format!("Content-Encoding: {other}"))),
     };
+    let mut arrived = Arrived { request, bytes: 0 };
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| broken(&error))?;
+        arrived.bytes += chunk.len() as u64;
         if let Err(error) = body.write_all(&chunk) {
             return Err(if body.passed_limit() { too_large() } else { broken(&error) });
         }
@@ -51,6 +55,21 @@ pub async fn read(request: &HttpRequest, mut payload: Payload, limit: u64) -> Re
     let body = body.finish().map_err(|error| error.map_or_else(too_large, |error| broken(&error)))?;
     hawk::verify_payload(request, &body)?;
     Ok(body.into())
+}
+
+/// Counts what has arrived, however the reading ends.
+struct Arrived<'a> {
+    request: &'a HttpRequest,
+    bytes: u64,
+}
+
+impl Drop for Arrived<'_> {
+    fn drop(&mut self) {
+        let state = self.request.app_data::<web::Data<AppState>>();
+        if let (Some(state), Some(route)) = (state, self.request.app_data::<Route>()) {
+            state.metrics.bytes_in(*route, self.bytes);
+        }
+    }
 }
 
 fn broken(error: &dyn std::error::Error) -> ApiError {

@@ -11,6 +11,7 @@ use actix_web::http::header::{ALLOW, ContentType, HeaderValue, RETRY_AFTER, WWW_
 use actix_web::{HttpResponse, ResponseError};
 use syncstorage_db_common::{DbError, Fault};
 
+use super::hawk::HawkRefusal;
 use super::headers::X_LAST_MODIFIED;
 use crate::causes::chain;
 
@@ -51,6 +52,13 @@ pub enum ApiError {
         /// The methods that the path does take.
         allow: &'static str,
     },
+    /// 401, which never says why.
+    Unauthorized {
+        /// Why, for metrics.
+        reason: HawkRefusal,
+        /// Why, and what to do about it, for the log.
+        why: String,
+    },
     /// 401 for a token that was good until its time, as every token is one day.
     ExpiredToken,
     /// The database's answer.
@@ -70,8 +78,18 @@ impl ApiError {
     }
 
     /// 401, which never says why.
-    pub fn unauthorized(why: impl Into<String>) -> Self {
-        Self::refused(StatusCode::UNAUTHORIZED, WeaveCode::Unknown, why)
+    pub fn unauthorized<W: Into<String>>(reason: HawkRefusal, why: W) -> Self {
+        Self::Unauthorized { reason, why: why.into() }
+    }
+
+    /// Why it was not signed as it should be, where that is why it is refused.
+    #[must_use]
+    pub fn hawk_refusal(&self) -> Option<HawkRefusal> {
+        match self {
+            Self::Unauthorized { reason, .. } => Some(*reason),
+            Self::ExpiredToken => Some(HawkRefusal::Expired),
+            Self::Refused { .. } | Self::MethodNotAllowed { .. } | Self::Db(_) | Self::Internal(_) => None,
+        }
     }
 
     /// 404 for a path that is not there.
@@ -111,7 +129,7 @@ impl ApiError {
             Self::MethodNotAllowed { .. } => WeaveCode::IllegalMethod,
             Self::Db(DbError::OverQuota) => WeaveCode::OverQuota,
             Self::Db(DbError::BatchTooLarge) => WeaveCode::SizeLimitExceeded,
-            Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
+            Self::Unauthorized { .. } | Self::ExpiredToken | Self::Db(_) | Self::Internal(_) => WeaveCode::Unknown,
         }
     }
 }
@@ -126,7 +144,7 @@ impl fmt::Display for ApiError {
     /// For the log: the whole chain of causes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused { why, .. } | Self::Internal(why) => f.write_str(why),
+            Self::Refused { why, .. } | Self::Unauthorized { why, .. } | Self::Internal(why) => f.write_str(why),
             Self::MethodNotAllowed { .. } => f.write_str("the path does not take this method"),
             Self::ExpiredToken => f.write_str("the token has expired; the client will get a new one"),
             Self::Db(error) => f.write_str(&chain(error)),
@@ -139,7 +157,7 @@ impl ResponseError for ApiError {
         match self {
             Self::Refused { status, .. } => *status,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ExpiredToken => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized { .. } | Self::ExpiredToken => StatusCode::UNAUTHORIZED,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Db(error) => match error {
                 DbError::NotModified(_) => StatusCode::NOT_MODIFIED,

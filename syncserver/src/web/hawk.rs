@@ -38,22 +38,79 @@ pub enum SignedHost {
     OfRequest,
 }
 
+/// Why a request is refused as not signed by the holder of a good token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HawkRefusal {
+    /// There is no Authorization.
+    Missing,
+    /// It is not of the form that Hawk has.
+    Malformed,
+    /// Its id is no token of this server's secret.
+    Token,
+    /// The token has expired.
+    Expired,
+    /// The client signed another host or port.
+    Host,
+    /// The client signed another path.
+    Path,
+    /// It signed something else, or with another key.
+    Mac,
+    /// The token is another user's.
+    User,
+    /// The body is not the one that was signed.
+    Payload,
+}
+
+impl HawkRefusal {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Token,
+        Self::Expired,
+        Self::Host,
+        Self::Path,
+        Self::Mac,
+        Self::User,
+        Self::Payload,
+    ];
+
+    /// For metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Token => "token",
+            Self::Expired => "expired",
+            Self::Host => "host",
+            Self::Path => "path",
+            Self::Mac => "mac",
+            Self::User => "user",
+            Self::Payload => "payload",
+        }
+    }
+}
+
 /// The payload hash that a request announced, to be compared when its body is there.
 #[derive(Clone)]
 struct AnnouncedHash(Vec<u8>);
 
 /// Verifies a request, before its body is read. `allow_expired`: whether an expired token will do.
 pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool) -> Result<UserId, ApiError> {
-    let refuse = |why: &str| ApiError::unauthorized(why);
-    let value = request.headers().get(AUTHORIZATION).ok_or_else(|| refuse("there is no Authorization header"))?;
+    let refuse = ApiError::unauthorized::<&str>;
+    let value = request.headers().get(AUTHORIZATION);
+    let value = value.ok_or_else(|| refuse(HawkRefusal::Missing, "there is no Authorization header"))?;
     let header = parse(value.to_str().unwrap_or_default()).ok_or_else(|| {
-        refuse("the Authorization header is not of the form Hawk id=\"…\", ts=\"…\", nonce=\"…\", mac=\"…\"")
+        let why = "the Authorization header is not of the form Hawk id=\"…\", ts=\"…\", nonce=\"…\", mac=\"…\"";
+        refuse(HawkRefusal::Malformed, why)
     })?;
-    let token_id = header.id.as_deref().ok_or_else(|| refuse("the Hawk header has no id"))?;
+    let token_id = header.id.as_deref();
+    let token_id = token_id.ok_or_else(|| refuse(HawkRefusal::Malformed, "the Hawk header has no id"))?;
     let token = state
         .token_keys
         .verify(token_id)
-        .map_err(|error| ApiError::unauthorized(format!("the Hawk id is not accepted: {error}")))?;
+        .map_err(|error| ApiError::unauthorized(HawkRefusal::Token, format!("the Hawk id is not accepted: {error}")))?;
 
     let now = state.clock.now_ms() as f64 / 1000.0;
     // NaN is expired, too.
@@ -65,15 +122,17 @@ pub fn authenticate(request: &HttpRequest, state: &AppState, allow_expired: bool
     let key = Key::new(token.key.as_bytes(), SHA256).map_err(|error| ApiError::Internal(error.to_string()))?;
     let signed = Signed { request, header: &header, key: &key };
     let expected = expected_hosts(request, &state.signed_host);
-    if !expected.iter().any(|(host, port)| signed.matches(host, *port, signed.target())) {
-        return Err(ApiError::unauthorized(signed.explain(&expected, state)));
+    let fits = |target: &str| expected.iter().any(|(host, port)| signed.matches(host, *port, target));
+    if !fits(signed.target()) && !bare(signed.target()).is_some_and(|target| fits(&target)) {
+        let (reason, why) = signed.explain(&expected, state);
+        return Err(ApiError::unauthorized(reason, why));
     }
 
     let user = token.payload.user();
     let path_user = request.match_info().get("uid").and_then(|uid| uid.parse().ok());
     match (user, path_user) {
         (Some(user), Some(path_user)) if user == path_user => {}
-        _ => return Err(refuse("the token is not for the user of this path")),
+        _ => return Err(refuse(HawkRefusal::User, "the token is not for the user of this path")),
     }
     if let Some(hash) = header.hash {
         request.extensions_mut().insert(AnnouncedHash(hash));
@@ -91,7 +150,7 @@ pub fn verify_payload(request: &HttpRequest, body: &[u8]) -> Result<(), ApiError
     let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match PayloadHasher::hash(content_type, SHA256, body) {
         Ok(hash) if hash == announced => Ok(()),
-        _ => Err(ApiError::unauthorized("the Hawk payload hash is not that of the body")),
+        _ => Err(ApiError::unauthorized(HawkRefusal::Payload, "the Hawk payload hash is not that of the body")),
     }
 }
 
@@ -130,12 +189,27 @@ fn expected_hosts(request: &HttpRequest, signed_host: &SignedHost) -> Vec<(Strin
     }
 }
 
-/// The port of a URL without one. This server itself speaks plain HTTP; a proxy that speaks TLS says so.
+/// The port of a URL without one. A proxy that speaks TLS says so; else it is for the connection to tell.
 fn default_port(request: &HttpRequest) -> u16 {
     match text(request.headers(), &X_FORWARDED_PROTO).map(|proto| proto.split(',').next().unwrap_or_default().trim()) {
         Some(proto) if proto.eq_ignore_ascii_case("https") => 443,
+        None if request.app_config().secure() => 443,
         _ => 80,
     }
+}
+
+/// The target as it was before a proxy encoded some characters in its path; `None` where there are no such. Proxies in Go
+/// (Caddy, Traefik) do that to what a URL should not hold bare, and clients may have sent, and signed, it bare. Both are
+/// names of the same record.
+fn bare(target: &str) -> Option<String> {
+    const ENCODED: [(&str, &str); 6] =
+        [("%7B", "{"), ("%7D", "}"), ("%22", "\""), ("%5C", "\\"), ("%5E", "^"), ("%7C", "|")];
+    let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
+    if !ENCODED.iter().any(|(encoded, _)| path.contains(encoded)) {
+        return None;
+    }
+    let path = ENCODED.iter().fold(path.to_owned(), |path, (encoded, bare)| path.replace(encoded, bare));
+    Some(path + query)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -174,7 +248,7 @@ impl Signed<'_> {
     }
 
     /// Tries what the client may have signed instead.
-    fn explain(&self, expected: &[(String, u16)], state: &AppState) -> String {
+    fn explain(&self, expected: &[(String, u16)], state: &AppState) -> (HawkRefusal, String) {
         let headers = self.request.headers();
         let public = &state.public_url;
         let mut hosts = vec![(public.host.clone(), Some(public.port))];
@@ -188,11 +262,6 @@ impl Signed<'_> {
             targets.push(format!("{}{}", public.path, self.target()));
             targets.extend(self.target().strip_prefix(public.path.as_str()).map(ToOwned::to_owned));
         }
-        // Some proxies encode what is allowed in a path as it is.
-        let bare = self.target().replace("%7B", "{").replace("%7D", "}");
-        if bare != self.target() {
-            targets.push(bare);
-        }
         let expects = expected.first().map_or_else(
             || "no host, since the request has no valid Host header".to_owned(),
             |(host, port)| format!("{host}:{port}"),
@@ -205,23 +274,27 @@ impl Signed<'_> {
                         continue;
                     }
                     if index > 0 {
-                        return format!(
-                            "the client signed the path {target:?}, but {:?} arrived: the proxy must not change the path",
-                            self.target()
+                        let arrived = self.target();
+                        let why = format!(
+                            "the client signed the path {target:?}, but {arrived:?} arrived: the proxy must not change \
+                             the path"
                         );
+                        return (HawkRefusal::Path, why);
                     }
-                    return format!(
+                    let why = format!(
                         "the client signed {host}:{port}, but this server expects {expects}: set public_url \
                          (SYNC_PUBLIC_URL) to the URL that clients use, or have the proxy pass on the Host header and \
                          X-Forwarded-Proto as they came"
                     );
+                    return (HawkRefusal::Host, why);
                 }
             }
         }
-        format!(
+        let why = format!(
             "the Hawk MAC does not fit: this server expects {expects} to be signed, and no other host or port that it \
              knows of fits either; does a proxy change the host, the path or the query, or is the token's key wrong?"
-        )
+        );
+        (HawkRefusal::Mac, why)
     }
 }
 
@@ -229,6 +302,13 @@ impl Signed<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn reasons_have_their_places() {
+        for (index, reason) in HawkRefusal::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
 
     #[test]
     fn a_host_header_is_split_at_its_port() {
@@ -243,6 +323,14 @@ mod tests {
         }
         for bad in ["", ":80", "host:", "host:x", "host:99999"] {
             assert_eq!(split_host(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_path_is_made_bare_again() {
+        assert_eq!(bare("/a/%7Bb%7D%22%5C%5E%7C%2F?c=%7B").unwrap(), "/a/{b}\"\\^|%2F?c=%7B");
+        for plain in ["/a/b?c=%7B", "/a%20b", "/{a}", "/%7b"] {
+            assert_eq!(bare(plain), None, "{plain}");
         }
     }
 

@@ -1,19 +1,23 @@
-//! What happens around every request: the server's time, compression, the log.
+//! What happens around every request: the server's time, compression, the log, the figures.
 
-use std::net::IpAddr;
+use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, RETRY_AFTER, USER_AGENT};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpResponse, web};
 use syncstorage_db_common::TimeBound;
 
 use super::compression::compress;
+use super::counted::Counted;
 use super::error::{ApiError, RETRY_AFTER_SECONDS};
 use super::headers::{X_LAST_MODIFIED, X_WEAVE_BACKOFF, X_WEAVE_TIMESTAMP};
-use crate::settings::TrustedProxies;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use super::request_log::log;
+use super::route::Route;
+use crate::metrics::Answered;
 use crate::state::AppState;
 use crate::tokenserver::ApiTokenError;
 
@@ -23,6 +27,7 @@ pub async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
     let mut response = if crashes_on_our_headers(&request) {
         let mut refusal = HttpResponse::ServiceUnavailable();
         refusal.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS)).content_type("application/json");
@@ -32,8 +37,47 @@ pub async fn around(
     };
     stamp(&mut response, &state);
     ask_to_back_off(&mut response, &state);
-    log(&response, &state);
-    Ok(compress(response))
+    let id = RequestId::of(response.request(), &state.trusted_proxies);
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    let route = response.request().app_data::<Route>().copied().unwrap_or(Route::Unmatched);
+    let took = started.elapsed();
+    let (method, status) = (response.request().method(), response.status().as_u16());
+    state.metrics.answered(Answered { route, method, status, took });
+    count_refusals(&response, &state, route);
+    log(&response, &state, route, &id, took);
+    Ok(count_bytes(compress(response), &state, route))
+}
+
+/// What is counted of the reasons, besides the statuses.
+fn count_refusals(response: &ServiceResponse<BoxBody>, state: &AppState, route: Route) {
+    let error = response.response().error();
+    if route == Route::Token {
+        match error.and_then(|error| error.as_error::<ApiTokenError>()) {
+            Some(error) => state.metrics.signed_in(error.code()),
+            None => state.metrics.signed_in("success"),
+        }
+    } else if let Some(reason) = error.and_then(|error| error.as_error::<ApiError>()?.hawk_refusal()) {
+        state.metrics.hawk_refused(reason);
+    }
+}
+
+/// Counts the bytes of an answer: at once where their number is known, else as they go.
+fn count_bytes(
+    response: ServiceResponse<BoxBody>,
+    state: &web::Data<AppState>,
+    route: Route,
+) -> ServiceResponse<BoxBody> {
+    if response.request().method() == Method::HEAD {
+        return response;
+    }
+    match response.response().body().size() {
+        BodySize::None | BodySize::Sized(0) => response,
+        BodySize::Sized(bytes) => {
+            state.metrics.bytes_out(route, bytes);
+            response
+        }
+        BodySize::Stream => response.map_body(|_, body| Counted::new(body, state.metrics.clone(), route).boxed()),
+    }
 }
 
 /// Every answer says what time it is for the server; a write has said its own time already. It is never before the
@@ -62,51 +106,6 @@ fn ask_to_back_off(response: &mut ServiceResponse<BoxBody>, state: &AppState) {
     }
 }
 
-/// One line for each request that is refused or fails. What the protocol foresees is none of the operator's business.
-fn log(response: &ServiceResponse<BoxBody>, state: &AppState) {
-    let Some(error) = response.response().error() else { return };
-    let status = response.status();
-    let is_answer = matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED)
-        || status == StatusCode::NOT_FOUND && matches!(error.as_error::<ApiError>(), Some(ApiError::Db(_)));
-    // Every client comes with a token that has expired, now and then.
-    let is_routine = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
-        || matches!(error.as_error::<ApiError>(), Some(ApiError::ExpiredToken))
-        || error.as_error::<ApiTokenError>().is_some_and(ApiTokenError::is_routine);
-    let request = response.request();
-    // Fields of the line itself, not of a logger made for it: people get the latter on lines of their own.
-    let fields = slog::o!(
-        "method" => request.method().as_str().to_owned(),
-        "path" => request.path().to_owned(),
-        "status" => status.as_u16(),
-        "client" => client(request, &state.trusted_proxies).map(|address| address.to_string()),
-        "reason" => error.to_string(),
-    );
-    if is_answer {
-        slog::debug!(state.log, "request answered"; fields);
-    } else if status.is_server_error() {
-        slog::error!(state.log, "request failed"; fields);
-    } else if is_routine {
-        slog::info!(state.log, "request refused"; fields);
-    } else {
-        slog::warn!(state.log, "request refused"; fields);
-    }
-}
-
-/// Who asks: the peer, or whom the proxies name that this server believes, the last of them first.
-fn client(request: &HttpRequest, trusted: &TrustedProxies) -> Option<IpAddr> {
-    let mut client = request.peer_addr()?.ip();
-    let named: Vec<&str> =
-        request.headers().get_all("X-Forwarded-For").filter_map(|value| value.to_str().ok()).collect();
-    for name in named.iter().rev().flat_map(|list| list.rsplit(',')) {
-        if !trusted.contains(client) {
-            break;
-        }
-        let Ok(address) = name.trim().parse() else { break };
-        client = address;
-    }
-    Some(client)
-}
-
 /// Early versions of Firefox for iOS crash on the headers of this API:
 /// `Firefox-iOS-Sync/<1 to 19>.<anything>b<number> (<anything>; iPhone OS <anything>) (<anything>)`.
 fn crashes_on_our_headers(request: &ServiceRequest) -> bool {
@@ -133,25 +132,6 @@ fn is_early_ios(agent: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
-
-    #[test]
-    fn a_client_is_whom_trusted_proxies_name() {
-        let trusted: TrustedProxies =
-            ["127.0.0.1", "10.0.0.0/8"].map(|network| network.parse().unwrap()).into_iter().collect();
-        for (peer, forwarded, named) in [
-            ("192.0.2.1:1", "", "192.0.2.1"),
-            ("192.0.2.1:1", "203.0.113.7", "192.0.2.1"),
-            ("127.0.0.1:1", "203.0.113.7", "203.0.113.7"),
-            ("127.0.0.1:1", "198.51.100.9, 203.0.113.7, 10.1.2.3", "203.0.113.7"),
-            ("127.0.0.1:1", "2001:db8::1", "2001:db8::1"),
-            ("127.0.0.1:1", "unknown", "127.0.0.1"),
-        ] {
-            let request = TestRequest::default().peer_addr(peer.parse().unwrap());
-            let request = request.insert_header(("X-Forwarded-For", forwarded)).to_http_request();
-            assert_eq!(client(&request, &trusted).unwrap().to_string(), named, "{peer} {forwarded}");
-        }
-    }
 
     #[test]
     fn early_firefox_for_ios_is_told_from_later_ones() {

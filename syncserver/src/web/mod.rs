@@ -5,6 +5,7 @@ pub mod body;
 pub mod bso;
 pub mod collection;
 mod compression;
+mod counted;
 pub mod error;
 pub mod extract;
 pub mod front_page;
@@ -18,6 +19,9 @@ pub mod output;
 pub mod parse;
 pub mod query;
 mod raw_bso;
+pub mod request_id;
+mod request_log;
+pub mod route;
 mod routes;
 
 pub use routes::{Parts, routes};

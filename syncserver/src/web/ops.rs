@@ -4,15 +4,27 @@ use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use super::error::RETRY_AFTER_SECONDS;
+use super::error::{ApiError, RETRY_AFTER_SECONDS};
 use crate::causes::chain;
 use crate::state::AppState;
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that it was built from, as far as the build was told by `SYNCSERVER_COMMIT`.
+pub const COMMIT: &str = match option_env!("SYNCSERVER_COMMIT") {
+    Some(commit) => commit,
+    None => "",
+};
+
+/// The build, as far as it was told by `SYNCSERVER_BUILD`.
+pub const BUILD: &str = match option_env!("SYNCSERVER_BUILD") {
+    Some(build) => build,
+    None => "",
+};
 
 /// `GET /__heartbeat__`: whether the databases answer.
 pub async fn heartbeat(state: web::Data<AppState>) -> HttpResponse {
@@ -67,8 +79,17 @@ pub async fn version(state: web::Data<AppState>) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(json!({
         "source": option_env!("SYNCSERVER_SOURCE").unwrap_or_default(),
         "version": VERSION,
-        "commit": option_env!("SYNCSERVER_COMMIT").unwrap_or_default(),
-        "build": option_env!("SYNCSERVER_BUILD").unwrap_or_default(),
+        "commit": COMMIT,
+        "build": BUILD,
         "instance": state.instance,
     }))
+}
+
+/// `GET /__error__`: fails, so that an operator can see where errors get to. It panics with `?panic`.
+pub async fn test_error(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    #[expect(clippy::panic, reason = "it is what was asked for")]
+    if request.query_string() == "panic" {
+        panic!("a test panic, asked for at /__error__");
+    }
+    Err(ApiError::Internal("a test error, asked for at /__error__".into()))
 }

@@ -2,9 +2,10 @@
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, post, put, resource, scope};
-use actix_web::{HttpRequest, Resource, Route, guard};
+use actix_web::{HttpRequest, Resource, guard};
 
 use super::error::ApiError;
+use super::route::Route;
 use super::{api_doc, bso, collection, front_page, info, ops};
 use crate::settings::Settings;
 use crate::tokenserver;
@@ -21,6 +22,8 @@ pub struct Parts {
     pub tokens: bool,
     /// The tokenserver's webhooks.
     pub webhooks: bool,
+    /// The page that fails on purpose.
+    pub test_error: bool,
 }
 
 impl Parts {
@@ -31,6 +34,7 @@ impl Parts {
             prefix: settings.public_url.path.clone(),
             storage: settings.syncstorage.enabled,
             tokens: settings.tokenserver.enabled,
+            test_error: settings.test_error,
             webhooks: settings.tokenserver.enabled && settings.tokenserver.fxa_webhook.is_some(),
         }
     }
@@ -47,68 +51,79 @@ pub fn routes(config: &mut ServiceConfig, parts: &Parts) {
 
 fn below(config: &mut ServiceConfig, parts: &Parts) {
     config
-        .service(at(&["/__heartbeat__"]).route(read().to(ops::heartbeat)))
-        .service(at(&["/__lbheartbeat__"]).route(read().to(ops::lbheartbeat)))
-        .service(at(&["/__version__"]).route(read().to(ops::version)));
+        .service(at(Route::Heartbeat, &["/__heartbeat__"]).route(read().to(ops::heartbeat)))
+        .service(at(Route::LbHeartbeat, &["/__lbheartbeat__"]).route(read().to(ops::lbheartbeat)))
+        .service(at(Route::Version, &["/__version__"]).route(read().to(ops::version)));
+    if parts.test_error {
+        config.service(at(Route::TestError, &["/__error__"]).route(read().to(ops::test_error)));
+    }
     if parts.storage {
         config.service(scope("/1.5/{uid:[0-9]+}").configure(storage));
     } else {
         // Never 404: a client that finds no meta/global here would wipe its account's data.
-        config.service(resource("/1.5/{tail:.*}").default_service(web::to(storage_is_off)));
+        config
+            .service(resource("/1.5/{tail:.*}").app_data(Route::StorageIsOff).default_service(web::to(storage_is_off)));
     }
     if parts.tokens {
         config
             // Firefox appends nothing to what its user has set, and users set all of these.
-            .service(tokens_at(&["", "/"]).guard(guard::fn_guard(tokenserver::has_bearer)).get(tokenserver::token))
-            .service(tokens_at(&["/token", "/token/", "/tokenserver", "/tokenserver/"]).get(tokenserver::token));
+            .service(
+                tokens_at(Route::Token, &["", "/"])
+                    .guard(guard::fn_guard(tokenserver::has_bearer))
+                    .get(tokenserver::token),
+            )
+            .service(
+                tokens_at(Route::Token, &["/token", "/token/", "/tokenserver", "/tokenserver/"])
+                    .get(tokenserver::token),
+            );
         for base in ["", "/token", "/tokenserver"] {
             let path = format!("{base}/1.0/{{application}}/{{version}}");
-            config.service(tokens_at(&[path.as_str(), &format!("{path}/")]).get(tokenserver::token));
+            config.service(tokens_at(Route::Token, &[path.as_str(), &format!("{path}/")]).get(tokenserver::token));
         }
     }
     if parts.webhooks {
-        config.service(tokens_at(&["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
+        config.service(tokens_at(Route::Webhook, &["/1.0/webhooks/fxa/events"]).post(tokenserver::webhook));
     }
     // Last, since a request is held against one after the other.
-    config.service(at(&["/api-doc/openapi.json"]).route(read().to(api_doc::api_doc)));
-    config.service(at(&["", "/"]).route(read().to(front_page::front_page)));
+    config.service(at(Route::ApiDoc, &["/api-doc/openapi.json"]).route(read().to(api_doc::api_doc)));
+    config.service(at(Route::FrontPage, &["", "/"]).route(read().to(front_page::front_page)));
 }
 
 fn storage(config: &mut ServiceConfig) {
     config
-        .service(at(&["/info/collections"]).route(read().to(info::collections)))
-        .service(at(&["/info/collection_counts"]).route(read().to(info::counts)))
-        .service(at(&["/info/collection_usage"]).route(read().to(info::usage)))
-        .service(at(&["/info/quota"]).route(read().to(info::quota)))
-        .service(at(&["/info/configuration"]).route(read().to(info::configuration)))
-        .service(at(&["", "/", "/storage", "/storage/"]).route(delete().to(collection::delete_store)))
+        .service(at(Route::InfoCollections, &["/info/collections"]).route(read().to(info::collections)))
+        .service(at(Route::InfoCounts, &["/info/collection_counts"]).route(read().to(info::counts)))
+        .service(at(Route::InfoUsage, &["/info/collection_usage"]).route(read().to(info::usage)))
+        .service(at(Route::InfoQuota, &["/info/quota"]).route(read().to(info::quota)))
+        .service(at(Route::InfoConfiguration, &["/info/configuration"]).route(read().to(info::configuration)))
+        .service(at(Route::Store, &["", "/", "/storage", "/storage/"]).route(delete().to(collection::delete_store)))
         .service(
-            at(&["/storage/{collection}"])
+            at(Route::Collection, &["/storage/{collection}"])
                 .route(read().to(collection::get))
                 .route(post().to(collection::post))
                 .route(delete().to(collection::delete)),
         )
         .service(
             // Record ids hold slashes, and clients send them as they are.
-            at(&["/storage/{collection}/{id:.*}"])
+            at(Route::Bso, &["/storage/{collection}/{id:.*}"])
                 .route(read().to(bso::get))
                 .route(put().to(bso::put))
                 .route(delete().to(bso::delete)),
         );
 }
 
-/// A path, which answers 405 to methods that it does not take.
-fn at(paths: &[&str]) -> Resource {
-    resource(paths.to_vec()).default_service(web::to(method_not_allowed))
+/// A path, which answers 405 to methods that it does not take. It carries the name under which it is counted.
+fn at(route: Route, paths: &[&str]) -> Resource {
+    resource(paths.to_vec()).app_data(route).default_service(web::to(method_not_allowed))
 }
 
 /// The same of the tokenserver, in its form.
-fn tokens_at(paths: &[&str]) -> Resource {
-    resource(paths.to_vec()).default_service(web::to(tokenserver::method_not_allowed))
+fn tokens_at(route: Route, paths: &[&str]) -> Resource {
+    resource(paths.to_vec()).app_data(route).default_service(web::to(tokenserver::method_not_allowed))
 }
 
 /// GET, or HEAD, which is GET without the body.
-fn read() -> Route {
+fn read() -> actix_web::Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Method(Method::HEAD)))
 }
 
@@ -121,13 +136,6 @@ async fn no_such_path() -> Result<&'static str, ApiError> {
 }
 
 async fn method_not_allowed(request: HttpRequest) -> Result<&'static str, ApiError> {
-    // All but the storage is read only.
-    let pattern = request.match_pattern().unwrap_or_default();
-    let allow = match pattern.split_once("/1.5/{uid:[0-9]+}").map(|(_, below)| below) {
-        Some("" | "/" | "/storage" | "/storage/") => "DELETE",
-        Some("/storage/{collection}") => "GET, HEAD, POST, DELETE",
-        Some("/storage/{collection}/{id:.*}") => "GET, HEAD, PUT, DELETE",
-        Some(_) | None => "GET, HEAD",
-    };
+    let allow = request.app_data::<Route>().map_or("GET, HEAD", |route| route.allow());
     Err(ApiError::MethodNotAllowed { allow })
 }

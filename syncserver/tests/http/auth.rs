@@ -101,7 +101,7 @@ async fn every_refusal_is_401_with_body_0_and_none_says_which_it_was() {
         assert_eq!((answer.status, answer.text()), (401, "0"), "{what}: {answer:?}");
         answer.timestamp();
         // The last one lists the others' names in no fixed order.
-        let varying = ["date", "x-weave-timestamp", "access-control-expose-headers"];
+        let varying = ["date", "x-request-id", "x-weave-timestamp", "access-control-expose-headers"];
         let mut headers: Vec<_> = answer
             .headers
             .iter()

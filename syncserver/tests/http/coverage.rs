@@ -162,6 +162,7 @@ const ANSWERS: &[(&str, u16, &str)] = &[
     ("GET /1.0/sync/1.5", 401, "tokenserver_errors::no_key_id_is_told_as_such"),
     ("GET /1.0/sync/1.5", 401, "tokenserver_errors::a_client_state_has_to_be_that_of_the_key_id"),
     ("GET /1.0/sync/1.5", 403, "sign_in::when_registration_is_closed_only_users_sign_in"),
+    ("GET /1.0/sync/1.5", 403, "registration::an_account_that_is_denied_gets_no_token_and_keeps_its_data"),
     ("GET /1.0/sync/1.5", 404, "tokenserver_errors::another_application_or_version_is_not_found"),
     ("GET /1.0/sync/1.5", 405, "tokenserver_errors::another_method_is_not_allowed"),
     (

@@ -23,6 +23,8 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     /// The storage behind it, for what cannot be asked over the wire. `None` only once it stops.
     pub(crate) storage: Option<Arc<dyn Db>>,
+    /// Where it tells its metrics, if it was asked to.
+    pub(crate) metrics: Option<SocketAddr>,
     log: Log,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
@@ -59,6 +61,7 @@ impl TestServer {
             ("SYNC_WORKERS", "2"),
             ("SYNC_MASTER_SECRET", SECRET),
             ("SYNC_PURGE_INTERVAL", "0"),
+            ("SYNC_METRICS_LISTEN", "off"),
             ("SYNC_LOG_LEVEL", "debug"),
             // Nobody there: a test that needs an accounts server names one.
             ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", "http://127.0.0.1:9"),
@@ -78,12 +81,13 @@ impl TestServer {
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let running = server::start(settings, root, clock).await.unwrap();
-                started.send((running.address, running.handle(), running.storage())).unwrap();
+                let addresses = (running.address, running.metrics_address);
+                started.send((addresses, running.handle(), running.storage())).unwrap();
                 running.serve().await.unwrap();
             });
         });
-        let (addr, handle, storage) = address.recv().expect("the server did not start; its thread says why");
-        Self { addr, storage: Some(storage), log, handle, thread: Some(thread), _store: store }
+        let ((addr, metrics), handle, storage) = address.recv().expect("the server did not start; its thread says why");
+        Self { addr, metrics, storage: Some(storage), log, handle, thread: Some(thread), _store: store }
     }
 
     /// A connection to it.

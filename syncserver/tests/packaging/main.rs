@@ -7,14 +7,18 @@ mod commands;
 mod compose;
 mod compose_schema;
 mod context;
+mod deb;
 mod dockerfile;
+mod firefox;
 mod image;
 mod links;
+mod log_fields;
 mod names;
 #[path = "../process/program.rs"]
 #[expect(dead_code, reason = "the tests of the program use more of it")]
 mod program;
 mod served;
+mod unit;
 
 use std::fs;
 use std::path::{Path, PathBuf};

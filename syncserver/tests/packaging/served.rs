@@ -17,6 +17,7 @@ fn environment(folder: &Folder) -> BTreeMap<String, String> {
         folder.data().to_str().unwrap().clone_into(value);
     }
     environment.insert("SYNC_PORT".to_owned(), "0".to_owned());
+    environment.insert("SYNC_METRICS_LISTEN".to_owned(), "off".to_owned());
     environment
 }
 

@@ -29,7 +29,7 @@ async fn used() -> Folder {
     folder
 }
 
-fn sql(folder: &Folder, statements: &str) {
+pub(crate) fn sql(folder: &Folder, statements: &str) {
     let mut database = SqliteConnection::establish(text(&folder.database())).unwrap();
     database.batch_execute(statements).unwrap();
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
 
 use serde_json::Value;
-use testclient::MockFxa;
+use testclient::{Certificate, MockFxa};
 
 use crate::program::{Folder, Server, run};
 
@@ -243,6 +243,27 @@ fn a_proxy_that_decodes_paths_is_told() {
 fn a_proxy_that_knows_one_path_alone_is_told() {
     let findings = behind(usize::MAX, |head| head.replace("GET /1.0/", "GET /elsewhere/1.0/"));
     assert_fails(&findings, &["sign-in"], &["404", "every path"]);
+}
+
+/// Its certificate is good for its public name, by which the doctor asks as clients do; not so where it listens.
+#[test]
+fn a_server_with_a_certificate_of_its_own_is_found_well() {
+    let certificate = Certificate::new(&["localhost"]);
+    let files = Folder::new();
+    let (pem, key) = (files.write("cert.pem", &certificate.pem), files.write("key.pem", &certificate.key));
+    // A port that was free a moment ago: the URL has to name it.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let url = format!("https://localhost:{port}");
+    let environment = [
+        ("SYNC_TLS_CERTIFICATE", pem.as_str()),
+        ("SYNC_TLS_KEY", &key),
+        ("SYNC_PORT", &port),
+        ("SYNC_PUBLIC_URL", &url),
+    ];
+    let deployment = Deployment::start(&environment);
+    let output = deployment.run(&["--ca", &pem], &environment);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.ends_with(&format!("{url}/1.0/sync/1.5\n")), "{output:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn mode(path: &Path) -> u32 {
 /// Nothing set but where home is, and a port that is free.
 fn at_home(folder: &Folder) -> Command {
     let mut command = bare(Command::new(BINARY));
-    command.env("HOME", folder.path("")).env("SYNC_PORT", "0");
+    command.env("HOME", folder.path("")).env("SYNC_PORT", "0").env("SYNC_METRICS_LISTEN", "off");
     command
 }
 

@@ -86,6 +86,7 @@ impl Folder {
             .env("SYNC_MASTER_SECRET", SECRET)
             .env("SYNC_WORKERS", "2")
             .env("SYNC_PURGE_INTERVAL", "0")
+            .env("SYNC_METRICS_LISTEN", "off")
             // Nobody there: a test that needs an accounts server names one.
             .env("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", "http://127.0.0.1:9");
         if let Some(database) = &self.1 {

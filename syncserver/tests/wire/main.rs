@@ -35,6 +35,7 @@ async fn open(options: DbOptions) -> TestDb {
         ("SYNC_WORKERS", "1"),
         ("SYNC_MASTER_SECRET", SECRET),
         ("SYNC_PURGE_INTERVAL", "0"),
+        ("SYNC_METRICS_LISTEN", "off"),
         ("SYNC_TOKENSERVER__ENABLED", "false"),
     ];
     variables.extend(store.variables());

@@ -43,11 +43,11 @@ fn with_policy(policy: Policy) -> SignIn {
 }
 
 fn on_no_nodes(rows: &[UserRow]) -> Facts<'_> {
-    Facts { rows, has_nodes: false, users: 0 }
+    Facts { rows, verdict: None, has_nodes: false, users: 0 }
 }
 
 fn on_nodes(rows: &[UserRow]) -> Facts<'_> {
-    Facts { rows, has_nodes: true, users: 0 }
+    Facts { rows, verdict: None, has_nodes: true, users: 0 }
 }
 
 fn outcome(request: &SignIn, rows: &[UserRow]) -> Outcome {
@@ -82,7 +82,7 @@ fn rule_1_an_unknown_account_becomes_a_user_where_the_policy_says_so() {
         ),
     ] {
         let request = with_policy(policy);
-        let plan = plan(&request, &Facts { rows: &[], has_nodes: false, users });
+        let plan = plan(&request, &Facts { rows: &[], verdict: None, has_nodes: false, users });
         match refusal {
             Some(refusal) => assert_eq!(plan.outcome, Outcome::Refuse(refusal), "{name}"),
             None => assert!(matches!(plan.outcome, Outcome::Insert(NewRow { created: true, .. })), "{name}: {plan:?}"),
@@ -93,6 +93,46 @@ fn rule_1_an_unknown_account_becomes_a_user_where_the_policy_says_so() {
         let row = row(10, Some(5));
         assert!(matches!(outcome(&request, std::slice::from_ref(&row)), Outcome::Accept(_)), "{name}");
         assert!(!counts_users(&[row], &request.policy), "{name}");
+    }
+}
+
+#[test]
+fn what_the_operator_has_said_counts_for_newcomers_and_denials_for_users_too() {
+    let list = || Registration::AllowList(["other@accounts.example".to_owned()].into());
+    let policy = |registration, max_users| Policy { registration, max_users, ..Policy::default() };
+    let (allowed, denied) = (Some(Verdict::Allowed), Some(Verdict::Denied));
+    for (name, policy, verdict, refusal) in [
+        ("allowed, though not on the list", policy(list(), None), allowed, None),
+        ("nothing said", policy(list(), None), None, Some(Refusal::NotOnAllowList)),
+        ("allowed, with an empty list", policy(Registration::AllowList([].into()), None), allowed, None),
+        ("closed is closed for all", policy(Registration::Closed, None), allowed, Some(Refusal::RegistrationClosed)),
+        ("allowed where all are", policy(Registration::Open, None), allowed, None),
+        ("one too many", policy(list(), Some(1)), allowed, Some(Refusal::UserLimit { max_users: 1 })),
+        ("denied where all others may", policy(Registration::Open, None), denied, Some(Refusal::Denied)),
+        ("denied where nobody may", policy(Registration::Closed, None), denied, Some(Refusal::Denied)),
+        (
+            "denied, though on the list",
+            policy(Registration::AllowList([DOMAIN.to_owned()].into()), None),
+            denied,
+            Some(Refusal::Denied),
+        ),
+    ] {
+        let request = with_policy(policy);
+        let plan_of = |rows: &[UserRow]| plan(&request, &Facts { rows, verdict, has_nodes: false, users: 1 });
+        let newcomer = plan_of(&[]);
+        match refusal {
+            Some(refusal) => assert_eq!(newcomer.outcome, Outcome::Refuse(refusal), "{name}"),
+            None => assert!(matches!(newcomer.outcome, Outcome::Insert(_)), "{name}: {newcomer:?}"),
+        }
+        // Of a user, only a denial counts; and then not even older rows are written to.
+        let rows = [row(10, Some(5)), older(row(9, Some(4)), 3, "bb")];
+        let user = plan_of(&rows);
+        if verdict == denied {
+            assert_eq!(user, Plan { replaced: Vec::new(), outcome: Outcome::Refuse(Refusal::Denied) }, "{name}");
+            assert!(!user.writes(), "{name}");
+        } else {
+            assert!(matches!(user.outcome, Outcome::Accept(_)), "{name}: {user:?}");
+        }
     }
 }
 

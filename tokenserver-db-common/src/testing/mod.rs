@@ -11,9 +11,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Account, NodeRow, Policy, Refusal, SERVICE, SignIn, SignedIn, TokenDb, TokenError, TokenTarget};
+use syncstorage_db_common::UserId;
 
+use crate::{
+    Account, NodeRow, Policy, Refusal, SERVICE, SignIn, SignedIn, TokenAdmin, TokenDb, TokenError, TokenTarget,
+};
+
+pub mod accounts;
 pub mod archive;
+pub mod devices;
 pub mod moves;
 pub mod nodes;
 pub mod operations;
@@ -28,6 +34,9 @@ pub trait Fixture: Send + Sync {
 
     /// The same tables as a whole.
     fn archive(&self) -> Arc<dyn TokenTarget>;
+
+    /// The operator's side of the same database.
+    fn admin(&self) -> Arc<dyn TokenAdmin>;
 
     /// Runs a statement, which is written so that every engine takes it.
     async fn execute(&self, statement: &str);
@@ -71,6 +80,18 @@ macro_rules! conformance_suite {
             sign_in::there_are_no_more_users_than_there_may_be,
             sign_in::the_id_of_the_service_may_be_any_number,
             sign_in::rows_of_other_services_are_not_looked_at,
+            accounts::an_account_that_is_allowed_becomes_a_user,
+            accounts::nobody_is_allowed_where_registration_is_closed_or_the_server_is_full,
+            accounts::an_account_that_is_denied_is_refused_and_its_rows_stay_as_they_are,
+            accounts::verdicts_are_listed_until_they_are_taken_back,
+            accounts::who_was_refused_is_pending_until_the_operator_decides,
+            accounts::of_those_who_were_refused_the_last_are_kept,
+            accounts::users_are_listed_by_account_and_found_by_any_of_their_names,
+            accounts::all_rows_of_an_account_are_replaced_so_that_they_can_be_forgotten,
+            devices::a_device_is_noted_when_it_is_new_and_once_a_day,
+            devices::a_user_has_no_more_devices_than_there_may_be,
+            devices::a_client_that_does_not_say_what_it_is_is_a_device_too,
+            devices::what_was_noted_of_a_user_goes_with_the_user,
             moves::a_new_client_state_gets_a_new_uid_and_replaces_the_old_row,
             moves::a_client_state_that_was_replaced_is_refused_for_ever,
             moves::a_new_client_state_takes_no_further_place_on_the_node,
@@ -92,6 +113,9 @@ macro_rules! conformance_suite {
             nodes::nodes_that_come_and_go_lose_nobody_a_uid,
             nodes::a_first_node_is_added_once_and_then_left_as_it_is,
             nodes::nodes_are_listed_by_id,
+            nodes::a_node_is_changed_by_its_id_or_url,
+            nodes::a_node_that_is_drained_keeps_nobody,
+            nodes::users_are_counted_by_node,
             operations::a_deleted_account_is_retired_in_all_its_rows,
             operations::a_changed_password_raises_the_generation_of_the_current_row_and_never_lowers_it,
             operations::replaced_rows_are_listed_by_uid_in_pages,
@@ -224,6 +248,8 @@ mod tests {
         let suite = include_str!("mod.rs");
         let modules = [
             ("archive", include_str!("archive.rs")),
+            ("accounts", include_str!("accounts.rs")),
+            ("devices", include_str!("devices.rs")),
             ("moves", include_str!("moves.rs")),
             ("nodes", include_str!("nodes.rs")),
             ("operations", include_str!("operations.rs")),

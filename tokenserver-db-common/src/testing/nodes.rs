@@ -1,7 +1,7 @@
 //! On which node a user is.
 
 use super::*;
-use crate::Node;
+use crate::{Node, NodeChange, NodeChanged, NodeName, RETIRED};
 
 fn url(url: &str) -> Node {
     Node::Url(url.into())
@@ -157,4 +157,76 @@ pub async fn nodes_are_listed_by_id(t: &dyn Fixture) {
     };
     let expected = [node(ids[0], "https://b", 1, 2, 3, false), node(ids[1], "https://a", 4, 5, 6, true)];
     assert_eq!(t.db().nodes().await.unwrap(), expected);
+}
+
+pub async fn a_node_is_changed_by_its_id_or_url(t: &dyn Fixture) {
+    let id = insert_node(t, "https://n1", 10, 3, 10).await;
+    insert_node(t, "https://n2", 10, 3, 10).await;
+    let other = insert_other_service(t).await;
+    t.execute(&format!(
+        "INSERT INTO nodes (service, node, available, current_load, capacity, downed, backoff)
+         VALUES ((SELECT id FROM services WHERE service = '{other}'), 'https://n3', 1, 1, 1, 0, 0)"
+    ))
+    .await;
+    let set = async |name: NodeName, change: NodeChange| t.admin().set_node(&name, &change).await.unwrap();
+    let by_url = |url: &str| NodeName::Url(url.to_owned());
+    let none = NodeChange::default;
+    let all = NodeChange { available: Some(7), downed: Some(true), backoff: Some(true), ..none() };
+    assert_eq!(set(NodeName::Id(id), all).await, NodeChanged::Done);
+    let changed = node(t, "https://n1").await;
+    assert_eq!((changed.available, changed.capacity, changed.downed, changed.backoff), (7, 10, true, true));
+    let up = NodeChange { capacity: Some(i32::MAX.unsigned_abs()), downed: Some(false), ..none() };
+    assert_eq!(set(by_url("https://n1"), up).await, NodeChanged::Done);
+    let changed = node(t, "https://n1").await;
+    assert_eq!((changed.capacity, changed.downed, changed.backoff), (i32::MAX.into(), false, true));
+    let moved = |url: &str| NodeChange { url: Some(url.to_owned()), ..none() };
+    assert_eq!(set(by_url("https://n1"), moved("https://n2")).await, NodeChanged::UrlTaken);
+    assert_eq!(set(by_url("https://n1"), moved("https://new")).await, NodeChanged::Done);
+    assert_eq!(node(t, "https://new").await.id, id);
+    for unknown in [by_url("https://n1"), by_url("https://n3"), NodeName::Id(12_345)] {
+        assert_eq!(set(unknown, moved("https://x")).await, NodeChanged::NoNode);
+    }
+    assert_eq!(counts(t, "https://n2").await, (10, 3));
+    // What is ours alone is taken; what is another service's may have the same URL.
+    assert_eq!(set(by_url("https://n2"), moved("https://n3")).await, NodeChanged::Done);
+}
+
+pub async fn a_node_that_is_drained_keeps_nobody(t: &dyn Fixture) {
+    let n1 = insert_node(t, "https://n1", 10, 3, 10).await;
+    let on = |nodeid| StoredUser { nodeid, ..alice(10, Some(5), "aa") };
+    let user = insert(t, &on(n1)).await;
+    let replaced = insert(t, &StoredUser { email: "c@x".into(), replaced_at: Some(42), ..on(n1) }).await;
+    let retired = insert(t, &StoredUser { email: "d@x".into(), generation: RETIRED, ..on(n1) }).await;
+    let other = insert(t, &StoredUser { email: BOB.into(), ..on(0) }).await;
+    assert_eq!(t.admin().replace_users_of_node(n1, NOW).await.unwrap(), 1);
+    let mut found = Vec::new();
+    for uid in [user, replaced, retired, other] {
+        found.push(stored(t, uid).await.replaced_at);
+    }
+    assert_eq!(found, [Some(NOW), Some(42), None, None]);
+    // At the next sign-in the user goes to where there is room.
+    t.admin().set_node(&NodeName::Id(n1), &NodeChange { backoff: Some(true), ..NodeChange::default() }).await.unwrap();
+    insert_node(t, "https://n2", 10, 0, 10).await;
+    let answer = sign_in(t, &request(ALICE, 10, 5, "aa")).await;
+    assert_eq!((answer.node, answer.created), (url("https://n2"), false));
+    assert!(answer.uid.get() > other);
+    assert_eq!(t.admin().replace_users_of_node(n1, NOW).await.unwrap(), 0);
+}
+
+pub async fn users_are_counted_by_node(t: &dyn Fixture) {
+    assert_eq!(t.admin().users_of_nodes().await.unwrap(), []);
+    let n1 = insert_node(t, "https://n1", 10, 3, 10).await;
+    let on = |email: &str, nodeid| StoredUser { email: email.into(), nodeid, ..alice(10, Some(5), "aa") };
+    for row in [
+        on("a@x", n1),
+        on("b@x", n1),
+        on("c@x", 0),
+        StoredUser { replaced_at: Some(1), ..on("d@x", n1) },
+        StoredUser { generation: RETIRED, ..on("e@x", n1) },
+    ] {
+        insert(t, &row).await;
+    }
+    let other = insert_other_service(t).await;
+    insert_for(t, other, &on("f@x", n1)).await;
+    assert_eq!(t.admin().users_of_nodes().await.unwrap(), [(0, 1), (n1, 2)]);
 }

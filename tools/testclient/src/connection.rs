@@ -1,11 +1,11 @@
 //! One keep-alive connection to a server.
 
-use crate::{ChunkDecoder, Headers, Request, Response};
+use crate::{ChunkDecoder, Headers, Request, Response, Tls};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
@@ -13,7 +13,6 @@ const READ_SIZE: usize = 64 * 1024;
 const MAX_HEAD: usize = 256 * 1024;
 
 /// A connection to a server, for one request after the other.
-#[derive(Debug)]
 pub struct Connection {
     /// The host that requests are signed for, and that their `Host` header names.
     pub host: String,
@@ -21,9 +20,17 @@ pub struct Connection {
     pub port: u16,
     /// How long any one step may take (60 s at first).
     pub timeout: Duration,
-    writer: OwnedWriteHalf,
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
     reader: Reader,
     closed: bool,
+    certificate: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Connection { host, port, closed, .. } = self;
+        f.debug_struct("Connection").field("host", host).field("port", port).field("closed", closed).finish()
+    }
 }
 
 impl Connection {
@@ -39,13 +46,45 @@ impl Connection {
         Ok(Connection::over(socket.connect(addr).await?, addr))
     }
 
+    /// Connects to `addr`, and speaks TLS with the server that `name` is the name of.
+    pub async fn connect_tls(addr: SocketAddr, name: &str, tls: &Tls) -> io::Result<Connection> {
+        Connection::tls_over(TcpStream::connect(addr).await?, name, tls).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn tls_over(stream: TcpStream, name: &str, tls: &Tls) -> io::Result<Connection> {
+        let addr = stream.peer_addr()?;
+        let _ = stream.set_nodelay(true);
+        let stream = tls.connect(name, stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|first| first.to_vec());
+        let (half, writer) = tokio::io::split(stream);
+        let mut connection = Connection::halves(Box::new(half), Box::new(writer), addr);
+        name.clone_into(&mut connection.host);
+        connection.certificate = certificate;
+        Ok(connection)
+    }
+
+    /// The certificate that the server has shown, if it speaks TLS.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        self.certificate.as_deref()
+    }
+
     fn over(stream: TcpStream, addr: SocketAddr) -> Connection {
         // Without it, a request in two writes waits for a delayed acknowledgement; not having it harms nothing else.
         let _ = stream.set_nodelay(true);
         let (half, writer) = stream.into_split();
+        Connection::halves(Box::new(half), Box::new(writer), addr)
+    }
+
+    fn halves(
+        half: Box<dyn AsyncRead + Send + Unpin>,
+        writer: Box<dyn AsyncWrite + Send + Unpin>,
+        addr: SocketAddr,
+    ) -> Connection {
         let host = if addr.is_ipv6() { format!("[{}]", addr.ip()) } else { addr.ip().to_string() };
         let reader = Reader { half, buffer: Vec::new() };
-        Connection { host, port: addr.port(), timeout: Duration::from_secs(60), writer, reader, closed: false }
+        let timeout = Duration::from_secs(60);
+        Connection { host, port: addr.port(), timeout, writer, reader, closed: false, certificate: None }
     }
 
     /// Whether the connection takes no further request.
@@ -208,9 +247,8 @@ impl BodyReader<'_> {
     }
 }
 
-#[derive(Debug)]
 struct Reader {
-    half: OwnedReadHalf,
+    half: Box<dyn AsyncRead + Send + Unpin>,
     /// What was read and not yet used.
     buffer: Vec<u8>,
 }

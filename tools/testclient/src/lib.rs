@@ -3,6 +3,7 @@
 //! - [`Token`] mints storage tokens as a tokenserver would, good ones and broken ones.
 //! - [`Connection`], [`Request`] and [`Response`] speak HTTP/1.1 over a plain socket, so that a test decides every
 //!   byte that goes out; [`Hawk`] signs requests.
+//! - [`Certificate`] is one for tests, and [`Tls`] trusts it: [`Connection::connect_tls`].
 //! - [`Jwt`] and [`Key`] make OAuth access tokens and security events.
 //! - [`MockFxa`] answers `/v1/jwks` and `/v1/verify`.
 //!
@@ -20,6 +21,7 @@ mod jwt;
 mod mock_fxa;
 mod request;
 mod response;
+mod tls;
 mod token;
 
 pub use chunked::ChunkDecoder;
@@ -29,6 +31,7 @@ pub use jwt::{Jwt, Key, SYNC_SCOPE};
 pub use mock_fxa::{MockFxa, Reply};
 pub use request::Request;
 pub use response::{Headers, Response};
+pub use tls::{Certificate, Tls};
 pub use token::{Token, TokenBuilder, hawk_key, hkdf_sha256, open_token_id};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

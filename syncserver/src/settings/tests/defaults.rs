@@ -7,7 +7,9 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use super::super::reference::tests::uncommented;
-use super::super::{AllowedOrigin, Cors, Limits, Registration, Secret, Settings, SizeLimits, reference};
+use super::super::{
+    AllowedOrigin, Cors, Limits, MetricsSettings, Registration, Secret, Settings, SizeLimits, reference,
+};
 use super::{from_environment, from_file};
 
 fn defaults() -> Settings {
@@ -29,6 +31,14 @@ fn the_server_has_its_defaults() {
     assert_eq!(settings.actix_keep_alive, Duration::from_secs(75));
     assert_eq!(settings.workers, available_parallelism().unwrap().get());
     assert_eq!(settings.worker_max_blocking_threads, 512);
+    let metrics = MetricsSettings {
+        listen: Some("127.0.0.1:9090".parse().unwrap()),
+        is_explicit: false,
+        token: None,
+        statsd: None,
+    };
+    assert_eq!(settings.metrics, metrics);
+    assert_eq!((settings.sentry_dsn, settings.test_error), (None, false));
     assert_eq!((settings.backoff, settings.purge_interval), (None, Some(Duration::from_secs(3600))));
     for (address, trusted) in [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false)] {
         assert_eq!(settings.trusted_proxies.contains(address.parse().unwrap()), trusted, "{address}");
@@ -123,19 +133,28 @@ fn the_reference_can_be_given_with_everything_uncommented() {
     let mut defaults = defaults();
     assert_eq!(settings.public_url.to_string(), "https://sync.example.com");
     assert_eq!(settings.data_dir, Path::new("/var/lib/syncserver"));
+    assert_eq!(settings.tls.as_ref().map(|tls| tls.key.as_path()), Some(Path::new("/etc/syncserver/privkey.pem")));
     assert_eq!(settings.workers, 4);
     assert!(settings.human_logs && settings.master_secret.is_some());
     assert_eq!(settings.syncstorage.limits.collections.len(), 1);
     assert_eq!(settings.tokenserver.fxa_oauth_jwks.len(), 2);
     assert_eq!(settings.tokenserver.max_users, Some(20));
+    assert!(settings.metrics.token.is_some() && settings.sentry_dsn.is_some());
+    let statsd = settings.metrics.statsd.clone().unwrap();
+    assert_eq!((statsd.host.as_str(), statsd.port, statsd.hostname_tag), ("127.0.0.1", 8125, false));
+    let labels = (statsd.storage_label.as_str(), statsd.tokenserver_label.as_str());
+    assert_eq!(labels, ("syncstorage", "syncstorage.tokenserver"));
 
     // Without what only has an example, the rest is as if nothing was set.
     for settings in [&mut settings, &mut defaults] {
         settings.public_url.explicit = false;
         settings.public_url.url = "http://host".parse().unwrap();
+        settings.tls = None;
         settings.data_dir.clear();
         (settings.master_secret, settings.human_logs, settings.workers) = (None, false, 1);
         settings.warnings.clear();
+        (settings.metrics.is_explicit, settings.metrics.token, settings.metrics.statsd) = (false, None, None);
+        settings.sentry_dsn = None;
         let storage = &mut settings.syncstorage;
         storage.database.url = Secret::new("");
         (storage.database.connection_lifespan, storage.database.connection_max_idle) = (None, None);

@@ -100,6 +100,16 @@ fn a_variable_with_a_file_wins_over_a_value_in_the_settings_file() {
 }
 
 #[test]
+fn the_public_url_of_a_server_with_a_certificate_is_https() {
+    let tls = [("SYNC_TLS_CERTIFICATE", "cert.pem"), ("SYNC_TLS_KEY", "key.pem"), ("SYNC_PORT", "443")];
+    let settings = from_environment(&tls).unwrap();
+    assert_eq!((settings.public_url.to_string().as_str(), settings.public_url.explicit), ("https://127.0.0.1", false));
+    let url = ("SYNC_PUBLIC_URL", "http://sync.example.com");
+    let settings = from_environment(&[&tls[..], &[url]].concat()).unwrap();
+    assert_eq!(settings.public_url.to_string(), "http://sync.example.com", "a proxy may take the TLS off");
+}
+
+#[test]
 fn the_public_url_is_explicit_only_when_it_is_set_itself() {
     let node = ("SYNC_TOKENSERVER__INIT_NODE_URL", "https://node.example:8443/sync/");
     let settings = from_environment(&[node]).unwrap();
@@ -130,12 +140,16 @@ fn registration_has_an_older_name() {
         (&[(new, "closed")], Registration::Closed),
         (&[(new, "closed"), (old, "false")], Registration::Closed),
         (&[(new, "open"), (old, "true")], Registration::Open),
+        (&[(new, "allow_list")], Registration::AllowList(BTreeSet::new())),
+        (&[(new, "allow_list"), (old, "true")], Registration::AllowList(BTreeSet::new())),
     ] {
         assert_eq!(registration(variables), expected, "{variables:?}");
     }
     let list = ("SYNC_TOKENSERVER__ALLOW_LIST", "abc@api.accounts.firefox.com");
     let expected = Registration::AllowList(BTreeSet::from(["abc".to_owned()]));
-    assert_eq!(registration(&[(new, "open"), list]), expected);
+    for given in [&[list][..], &[(new, "allow_list"), list], &[(old, "true"), list]] {
+        assert_eq!(registration(given), expected, "{given:?}");
+    }
 }
 
 #[test]
@@ -169,12 +183,26 @@ fn numbers_and_flags_are_read_by_the_type_that_they_should_have() {
 }
 
 #[test]
+fn metrics_are_told_where_they_are_wanted() {
+    for (given, listen) in
+        [("off", None), (" OFF", None), ("[::1]:9100", Some("[::1]:9100")), ("0.0.0.0:0", Some("0.0.0.0:0"))]
+    {
+        let metrics = from_environment(&[("SYNC_METRICS_LISTEN", given)]).unwrap().metrics;
+        assert_eq!(metrics.listen, listen.map(|address| address.parse().unwrap()), "{given}");
+        assert!(metrics.is_explicit);
+    }
+    assert_eq!(from_file("metrics_listen = ''", &[]).unwrap().metrics.listen, None);
+    let statsd = [("SYNC_STATSD_HOST", "statsd.example.com"), ("SYNC_TOKENSERVER__STATSD_LABEL", "tokens")];
+    let statsd = from_environment(&statsd).unwrap().metrics.statsd.unwrap();
+    assert_eq!((statsd.host.as_str(), statsd.tokenserver_label.as_str()), ("statsd.example.com", "tokens"));
+}
+
+#[test]
 fn what_does_nothing_is_warned_about() {
     let settings = from_file(
-        "sentry_dsn = 'https://key@sentry.example.com/1'\n[tokenserver]\nspanner_node_id = 1",
+        "[tokenserver]\nspanner_node_id = 1",
         &[
-            ("SYNC_STATSD_HOST", "localhost"),
-            ("SYNC_METRICS_LISTEN", "[::1]:9090"),
+            ("SYNC_SYNCSTORAGE__SPANNER_EMULATOR_HOST", "localhost:9010"),
             ("SYNC_SYNCSTORAGE__GLEAN_ENABLED", "false"),
             ("SYNC_SYNCSTORAGE__LIMITS__MAX_QUOTA_LIMIT", "1"),
             ("SYNC_MASTER_SECRET", "short"),
@@ -186,7 +214,7 @@ fn what_does_nothing_is_warned_about() {
         "these settings mean nothing in this server and are ignored: tokenserver.spanner_node_id in my.toml, \
          SYNC_SYNCSTORAGE__GLEAN_ENABLED",
         "the environment variable SYNC_GATEWAY is no setting of this server and is ignored",
-        "these settings have no effect yet: SYNC_METRICS_LISTEN, SYNC_STATSD_HOST, sentry_dsn in my.toml",
+        "these settings have no effect yet: SYNC_SYNCSTORAGE__SPANNER_EMULATOR_HOST",
         "SYNC_SYNCSTORAGE__LIMITS__MAX_QUOTA_LIMIT does nothing, since neither syncstorage.enable_quota \
          (SYNC_SYNCSTORAGE__ENABLE_QUOTA) nor syncstorage.enforce_quota (SYNC_SYNCSTORAGE__ENFORCE_QUOTA) is true",
         "SYNC_MASTER_SECRET is shorter than 16 characters, so that somebody who has a token may find it by trying",

@@ -78,7 +78,7 @@ fn values_of_the_wrong_kind() {
             "must be a time in whole seconds from 1 to 3153600000, found \"1h\"",
         ),
         ("SYNC_TOKENSERVER__NODE_CAPACITY_RELEASE_RATE", "NaN", "must be a number above 0 and up to 1, found \"NaN\""),
-        ("SYNC_TOKENSERVER__REGISTRATION", "no", "must be \"open\" or \"closed\", found \"no\""),
+        ("SYNC_TOKENSERVER__REGISTRATION", "no", "must be \"open\", \"closed\" or \"allow_list\", found \"no\""),
         (
             "SYNC_TOKENSERVER__ALLOW_LIST",
             "abc,me@example.com",
@@ -96,7 +96,11 @@ fn values_of_the_wrong_kind() {
         ),
         ("SYNC_CORS_ALLOWED_ORIGIN", ",", "must be \"*\" or a list of origins, found an empty list"),
         ("SYNC_CORS_ALLOWED_METHODS", "get", "must be a list of HTTP methods in capitals, found \"get\""),
-        ("SYNC_METRICS_LISTEN", "9090", "must be an address and a port, such as \"127.0.0.1:9090\", found \"9090\""),
+        (
+            "SYNC_METRICS_LISTEN",
+            "9090",
+            "must be an address and a port, such as \"127.0.0.1:9090\", or \"off\", found \"9090\"",
+        ),
         ("SYNC_TOKENSERVER__FXA_OAUTH_PRIMARY_JWK__KTY", "EC", "must be \"RSA\", found \"EC\""),
     ] {
         assert_eq!(said_of(&[(variable, value)]), format!("{variable} {sentence}"));
@@ -219,6 +223,16 @@ fn other_settings_that_contradict_each_other() {
             &[(new, "closed"), list],
             "SYNC_TOKENSERVER__ALLOW_LIST names who may sign in for the first time, but SYNC_TOKENSERVER__REGISTRATION \
              says that nobody may; remove one of them",
+        ),
+        (
+            &[(new, "allow_list"), (old, "false")],
+            "SYNC_TOKENSERVER__REGISTRATION and SYNC_TOKENSERVER__ALLOW_NEW_USERS contradict each other; \
+             remove the second",
+        ),
+        (
+            &[(new, "open"), list],
+            "SYNC_TOKENSERVER__ALLOW_LIST names who may sign in for the first time, but SYNC_TOKENSERVER__REGISTRATION \
+             says that everybody may; remove one of them, or set the second to \"allow_list\"",
         ),
         (
             &[(old, "false"), list],

@@ -1,11 +1,12 @@
 //! From values that were given to [`Settings`] that hold together.
 
+mod metrics;
 mod storage;
 mod tokenserver;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -14,8 +15,9 @@ use super::error::SettingsError;
 use super::names::NO_EFFECT_YET;
 use super::proxies::TrustedProxies;
 use super::read::Values;
-use super::types::{AllowedOrigin, Cors, Settings};
-use super::url::{BaseUrl, PublicUrl, is_host_name};
+use super::types::{AllowedOrigin, Cors, Settings, TlsFiles};
+use super::url::{BaseUrl, PublicUrl, Scheme, is_host_name};
+use crate::logging;
 
 /// A shorter master secret can be found by trying.
 const SHORTEST_GOOD_SECRET: usize = 16;
@@ -30,6 +32,7 @@ pub(super) fn settings(
     let host = values.parsed("host", "an address or a host name, without a port", listener)?;
     let port = values.whole("port", 0..=u16::MAX.into())?;
     let data_dir = data_dir(values, environment)?;
+    let tls = tls(values)?;
     let syncstorage = storage::settings(values, &data_dir)?;
     let tokenserver = tokenserver::settings(values, &syncstorage.database)?;
     if !syncstorage.enabled && !tokenserver.enabled {
@@ -39,7 +42,8 @@ pub(super) fn settings(
             values.name("tokenserver.enabled"),
         )));
     }
-    without_effect(values, &host, port, &mut warnings)?;
+    without_effect(values, &mut warnings)?;
+    let metrics = metrics::settings(values, &host, port)?;
     if values.is_set("syncstorage.limits.max_quota_limit") && syncstorage.quota.is_none() {
         warnings.push(format!(
             "{} does nothing, since neither {} nor {} is true",
@@ -57,13 +61,16 @@ pub(super) fn settings(
         ));
     }
     Ok(Settings {
-        public_url: public_url(values, &host, port)?,
+        public_url: public_url(values, &host, port, tls.is_some())?,
+        tls,
         host,
         port,
         data_dir,
         master_secret,
         previous_master_secrets: values.list("previous_master_secrets")?.into_iter().map(Into::into).collect(),
-        human_logs: values.optional_flag("human_logs")?.unwrap_or_else(|| std::io::stderr().is_terminal()),
+        human_logs: values
+            .optional_flag("human_logs")?
+            .unwrap_or_else(|| std::io::stderr().is_terminal() || logging::stderr_is_the_journal()),
         log_level: values.parsed(
             "log_level",
             "one of \"critical\", \"error\", \"warning\", \"info\", \"debug\" and \"trace\"",
@@ -77,6 +84,9 @@ pub(super) fn settings(
         worker_max_blocking_threads: values.whole("worker_max_blocking_threads", 1..=65_536)?,
         cors: cors(values)?,
         trusted_proxies: trusted_proxies(values)?,
+        metrics,
+        sentry_dsn: metrics::sentry_dsn(values)?,
+        test_error: values.flag("test_error")?,
         backoff: Some(values.seconds("backoff", 0)?).filter(|time| *time > Duration::ZERO),
         purge_interval: Some(values.seconds("purge_interval", 0)?).filter(|interval| *interval > Duration::ZERO),
         syncstorage,
@@ -96,7 +106,25 @@ fn listener(text: &str) -> Option<String> {
     }
 }
 
-fn public_url(values: &Values, host: &str, port: u16) -> Result<PublicUrl, SettingsError> {
+fn tls(values: &Values) -> Result<Option<TlsFiles>, SettingsError> {
+    const NAMES: [&str; 2] = ["tls_certificate", "tls_key"];
+    match (values.optional_path(NAMES[0])?, values.optional_path(NAMES[1])?) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(TlsFiles { certificate: certificate.to_owned(), key: key.to_owned() }))
+        }
+        (certificate, _) => {
+            let [given, missing] = if certificate.is_some() { NAMES } else { [NAMES[1], NAMES[0]] };
+            Err(SettingsError::Contradiction(format!(
+                "{} is set, but not {}: a certificate and its private key are needed, or neither for plain HTTP",
+                values.name(given),
+                values.name(missing),
+            )))
+        }
+    }
+}
+
+fn public_url(values: &Values, host: &str, port: u16, tls: bool) -> Result<PublicUrl, SettingsError> {
     const PUBLIC_URL: &str = "public_url";
     if let Some(url) = url(values, PUBLIC_URL)? {
         if url.path.contains("/1.0/sync") || url.path.ends_with("/1.5") {
@@ -108,7 +136,9 @@ fn public_url(values: &Values, host: &str, port: u16) -> Result<PublicUrl, Setti
         return Ok(PublicUrl { url, explicit: true });
     }
     let node = url(values, "tokenserver.init_node_url")?;
-    Ok(node.map_or_else(|| PublicUrl::of_listener(host, port), |url| PublicUrl { url, explicit: false }))
+    let scheme = if tls { Scheme::Https } else { Scheme::Http };
+    let of_listener = || PublicUrl::of_listener(host, port).over(scheme);
+    Ok(node.map_or_else(of_listener, |url| PublicUrl { url, explicit: false }))
 }
 
 /// A URL. One that is wrong is not shown, since it may hold a password.
@@ -176,38 +206,13 @@ fn trusted_proxies(values: &Values) -> Result<TrustedProxies, SettingsError> {
     Ok(networks.into_iter().collect())
 }
 
-/// Checks the settings that nothing reads yet, and says which of them are set.
-fn without_effect(values: &Values, host: &str, port: u16, warnings: &mut Vec<String>) -> Result<(), SettingsError> {
-    const METRICS: &str = "metrics_listen";
-    let metrics = values.parsed(METRICS, "an address and a port, such as \"127.0.0.1:9090\"", |text| {
-        text.trim().parse::<SocketAddr>().ok()
-    })?;
-    if values.is_set(METRICS) && port != 0 && metrics.port() == port && overlap(host, metrics.ip()) {
-        return Err(SettingsError::Contradiction(format!(
-            "{} has the port {port}, which is the server's own ({}); give metrics another one",
-            values.name(METRICS),
-            values.name("port"),
-        )));
-    }
-    values.whole::<u16>("statsd_port", 1..=u16::MAX.into())?;
-    values.flag("include_hostname_tag")?;
-    for path in ["metrics_token", "sentry_dsn", "statsd_host", "syncstorage.spanner_emulator_host"] {
-        values.optional_text(path)?;
-    }
-    for path in ["syncstorage.statsd_label", "tokenserver.statsd_label"] {
-        values.text(path)?;
-    }
+/// Says which settings are set that nothing reads yet.
+fn without_effect(values: &Values, warnings: &mut Vec<String>) -> Result<(), SettingsError> {
+    values.optional_text("syncstorage.spanner_emulator_host")?;
     let set: Vec<String> =
         NO_EFFECT_YET.iter().filter(|path| values.is_set(path)).map(|path| values.name(path)).collect();
     if !set.is_empty() {
         warnings.push(format!("these settings have no effect yet: {}", set.join(", ")));
     }
     Ok(())
-}
-
-/// Whether two listeners with one port would get into each other's way.
-fn overlap(host: &str, other: IpAddr) -> bool {
-    // A name stands for any address.
-    host.parse::<IpAddr>().is_ok_and(|host| host == other || host.is_unspecified() || other.is_unspecified())
-        || host.parse::<IpAddr>().is_err()
 }

@@ -8,12 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::super::error::SettingsError;
 use super::super::read::Values;
 use super::super::types::{DatabaseSettings, Jwk, Registration, TokenserverSettings, Webhook};
-use super::super::url::BaseUrl;
+use super::super::url::{BaseUrl, LONGEST_NODE};
 use super::storage::MOST_CONNECTIONS;
 use super::url;
-
-/// The length of the column for nodes.
-const LONGEST_NODE: usize = 64;
 
 pub(super) fn settings(values: &Values, storage: &DatabaseSettings) -> Result<TokenserverSettings, SettingsError> {
     let fxa_email_domain = values.text("tokenserver.fxa_email_domain")?.to_owned();
@@ -68,33 +65,46 @@ fn oauth_server(values: &Values) -> Result<BaseUrl, SettingsError> {
     Ok(BaseUrl { path, ..server })
 }
 
+/// Who may sign in for the first time. A list by itself restricts, as it does in deployments that know nothing else; and
+/// `allow_new_users` is the older way to close.
 fn registration(values: &Values, domain: &str) -> Result<Registration, SettingsError> {
     const REGISTRATION: &str = "tokenserver.registration";
     const ALLOW_NEW_USERS: &str = "tokenserver.allow_new_users";
     const ALLOW_LIST: &str = "tokenserver.allow_list";
-    let open = values.parsed(REGISTRATION, "\"open\" or \"closed\"", |text| match text.trim() {
-        "open" => Some(true),
-        "closed" => Some(false),
-        _ => None,
+    let expected = "\"open\", \"closed\" or \"allow_list\"";
+    let word = values.parsed(REGISTRATION, expected, |text| {
+        ["open", "closed", "allow_list"].into_iter().find(|word| text.trim() == *word)
     })?;
+    let word = values.is_set(REGISTRATION).then_some(word);
     let allow_new_users = values.flag(ALLOW_NEW_USERS)?;
-    if open != allow_new_users && values.is_set(REGISTRATION) && values.is_set(ALLOW_NEW_USERS) {
+    let allow_new_users = values.is_set(ALLOW_NEW_USERS).then_some(allow_new_users);
+    let allowed = allow_list(values, ALLOW_LIST, domain)?;
+    if matches!((word, allow_new_users), (Some("closed"), Some(true)) | (Some("open" | "allow_list"), Some(false))) {
         return Err(SettingsError::Contradiction(format!(
             "{} and {} contradict each other; remove the second",
             values.name(REGISTRATION),
             values.name(ALLOW_NEW_USERS),
         )));
     }
-    let allowed = allow_list(values, ALLOW_LIST, domain)?;
-    match (open && allow_new_users, allowed.is_empty()) {
-        (true, true) => Ok(Registration::Open),
-        (true, false) => Ok(Registration::AllowList(allowed)),
-        (false, true) => Ok(Registration::Closed),
-        (false, false) => Err(SettingsError::Contradiction(format!(
+    let nobody = |said_by: &str| {
+        SettingsError::Contradiction(format!(
             "{} names who may sign in for the first time, but {} says that nobody may; remove one of them",
             values.name(ALLOW_LIST),
-            values.name(if open { ALLOW_NEW_USERS } else { REGISTRATION }),
+            values.name(said_by),
+        ))
+    };
+    match (word, allow_new_users, allowed.is_empty()) {
+        (Some("closed"), _, false) => Err(nobody(REGISTRATION)),
+        (None, Some(false), false) => Err(nobody(ALLOW_NEW_USERS)),
+        (Some("closed"), ..) | (None, Some(false), true) => Ok(Registration::Closed),
+        (Some("open"), _, false) => Err(SettingsError::Contradiction(format!(
+            "{} names who may sign in for the first time, but {} says that everybody may; remove one of them, or set \
+             the second to \"allow_list\"",
+            values.name(ALLOW_LIST),
+            values.name(REGISTRATION),
         ))),
+        (Some("open"), ..) | (None, _, true) => Ok(Registration::Open),
+        (Some(_), ..) | (None, _, false) => Ok(Registration::AllowList(allowed)),
     }
 }
 

@@ -79,7 +79,7 @@ fn a_new_client_state_gets_a_new_row_on_the_same_node() {
         ("on a node that is gone", on(3, None), true, (11, 6), (11, Some(6)), Place::Allocate),
     ] {
         let rows = [older(row(9, None), 2, "cc"), current];
-        let plan = plan(&request(sent.0, sent.1, "bb"), &Facts { rows: &rows, has_nodes, users: 0 });
+        let plan = plan(&request(sent.0, sent.1, "bb"), &Facts { rows: &rows, verdict: None, has_nodes, users: 0 });
         let new = NewRow {
             generation: stored.0,
             client_state: "bb".into(),
@@ -170,7 +170,7 @@ fn a_row_that_is_replaced_or_on_a_gone_node_is_allocated_anew() {
     ] {
         let writes_replaced = matches!(outcome, Outcome::Insert(_)) && current.replaced_at.is_none();
         let rows = [current];
-        let plan = plan(&request(sent.0, sent.1, "aa"), &Facts { rows: &rows, has_nodes, users: 0 });
+        let plan = plan(&request(sent.0, sent.1, "aa"), &Facts { rows: &rows, verdict: None, has_nodes, users: 0 });
         assert_eq!(plan.outcome, outcome, "{name}");
         let expected: &[Replaced] = if writes_replaced { &[Replaced { uid: uid(7), at: NOW }] } else { &[] };
         assert_eq!(plan.replaced, expected, "{name}");

@@ -1,0 +1,2 @@
+DROP TABLE syncserver_devices;
+DROP TABLE syncserver_accounts;

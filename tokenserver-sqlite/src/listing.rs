@@ -1,0 +1,97 @@
+//! The table `users`, as an operator sees it.
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+use sqlite_engine::sql;
+use syncstorage_db_common::{Fault, UserId};
+use tokenserver_db_common::{UserEntry, UserFilter, UserRow, Verdict};
+
+use crate::service;
+use crate::sign_in::stored_uid;
+
+const COLUMNS: &str = "
+    SELECT
+        users.uid, users.email, users.generation, users.client_state, users.created_at, users.replaced_at,
+        users.nodeid, users.keys_changed_at, nodes.node, accounts.verdict,
+        (SELECT count(*) FROM syncserver_devices AS devices WHERE devices.uid = users.uid)
+    FROM users
+        LEFT JOIN nodes ON nodes.id = users.nodeid
+        LEFT JOIN syncserver_accounts AS accounts ON accounts.email = users.email
+    WHERE users.service = ? AND users.uid > ?";
+
+const IS_CURRENT: &str = "NOT EXISTS (
+        SELECT 1 FROM users AS newer
+        WHERE newer.email = users.email AND newer.service = users.service
+            AND (newer.generation, newer.created_at, newer.uid) > (users.generation, users.created_at, users.uid)
+    )";
+
+/// What comes after `@` in ASCII: an e-mail that begins with the id and `@` is less than the id with this.
+const BEHIND_AT: char = 'A';
+
+/// See [`TokenAdmin::users`](tokenserver_db_common::TokenAdmin::users).
+pub(crate) fn users(
+    conn: &mut SqliteConnection,
+    filter: &UserFilter,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Vec<UserEntry>, Fault> {
+    type Columns = (
+        BigInt,
+        Text,
+        BigInt,
+        Text,
+        BigInt,
+        Nullable<BigInt>,
+        BigInt,
+        Nullable<BigInt>,
+        Nullable<Text>,
+        Nullable<Text>,
+        BigInt,
+    );
+    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>, Option<String>, Option<String>, i64);
+    let service = service::load(conn)?;
+    let condition = match filter {
+        UserFilter::Current => IS_CURRENT,
+        UserFilter::Email(_) => "users.email = ?",
+        UserFilter::FxaUid(_) => "users.email >= ? AND users.email < ?",
+        UserFilter::Uid(_) => "users.uid = ?",
+    };
+    let ends = match filter {
+        UserFilter::FxaUid(fxa_uid) => (format!("{fxa_uid}@"), format!("{fxa_uid}{BEHIND_AT}")),
+        _ => Default::default(),
+    };
+    let statement = sql::<Columns>(format!("{COLUMNS} AND {condition} ORDER BY users.uid LIMIT ?"))
+        .bind(service.id)
+        .bind(after.map_or(-1, UserId::get));
+    let statement = match filter {
+        UserFilter::Current => statement,
+        UserFilter::Email(email) => statement.bind(email.as_str()),
+        UserFilter::FxaUid(_) => statement.bind(ends.0.as_str()).bind(ends.1.as_str()),
+        UserFilter::Uid(uid) => statement.bind(uid.get()),
+    };
+    let rows = statement.bind(i64::from(limit)).rows::<Row>(conn)?;
+    rows.into_iter()
+        .map(
+            |(
+                uid,
+                email,
+                generation,
+                client_state,
+                created_at,
+                replaced_at,
+                nodeid,
+                keys_changed_at,
+                node,
+                verdict,
+                devices,
+            )| {
+                let uid = stored_uid(uid)?;
+                let row =
+                    UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node };
+                let home = row.home(service.has_nodes);
+                let verdict = Verdict::of_column(verdict.as_deref());
+                Ok(UserEntry { email, row, home, verdict, devices: devices.unsigned_abs() })
+            },
+        )
+        .collect()
+}
