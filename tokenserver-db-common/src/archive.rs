@@ -11,6 +11,10 @@ pub enum TokenItem {
     Node(NodeItem),
     /// A row of `users`, be it in use or replaced, and whether its node is there or not.
     User(UserItem),
+    /// What the operator has said of an account, or that it was refused.
+    Account(AccountItem),
+    /// A kind of device that asked for tokens.
+    Device(DeviceItem),
     /// The greatest numbers that were ever given.
     Numbers(Numbers),
 }
@@ -42,6 +46,30 @@ pub struct UserItem {
     pub keys_changed_at: Option<i64>,
 }
 
+/// A row of `syncserver_accounts`. Only our own databases have that table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "these are the columns of the table, as in `AccountEntry`")]
+pub struct AccountItem {
+    pub email: String,
+    pub verdict: Option<String>,
+    pub decided_at: Option<i64>,
+    pub refusals: i64,
+    pub refused_first: Option<i64>,
+    pub refused_last: Option<i64>,
+    pub reason: Option<String>,
+}
+
+/// A row of `syncserver_devices`, another table of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "these are the columns of the table, as in `DeviceEntry`")]
+pub struct DeviceItem {
+    pub uid: i64,
+    pub agent: String,
+    pub user_agent: String,
+    pub first_seen: i64,
+    pub last_seen: i64,
+}
+
 /// The greatest numbers that were ever given, or may have been: no lower one is given to anybody again, since storage
 /// may lie under it, or a row name it. 0 where none was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +83,8 @@ pub struct Numbers {
 /// What the users and nodes can be read from.
 #[async_trait]
 pub trait TokenSource: Send + Sync {
-    /// Hands over all rows of one moment, and changes nothing: nodes by id, users by uid, and the numbers at last.
+    /// Hands over all rows of one moment, and changes nothing: nodes by id, users by uid,
+    /// accounts by e-mail and devices by uid and agent, byte for byte, and the numbers at last.
     async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()>;
 }
 
@@ -65,7 +94,7 @@ pub trait TokenTarget: TokenSource {
     /// Whether there is no user. A node does not count: a server that was started once may have made one.
     async fn is_empty(&self) -> Result<bool, Fault>;
 
-    /// Removes all users and nodes of the service. The numbers given so far are not given again.
+    /// Removes all users and nodes of the service, and what is noted of accounts and devices. The numbers given so far are not given again.
     async fn clear(&self) -> Result<(), Fault>;
 
     /// Adds rows as they are, all of them or none. [`TokenItem::Numbers`] raises the numbers that are given next, and

@@ -29,7 +29,9 @@ pub use admin::{
     NodeName, TokenAdmin, UserEntry, UserFilter, Verdict, reason,
 };
 pub use agent::{Agent, MAX_USER_AGENT};
-pub use archive::{NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
+pub use archive::{
+    AccountItem, DeviceItem, NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem, user_columns,
+};
 pub use db::{SignIn, SignedIn, TokenDb};
 pub use error::{Refusal, TokenError};
 pub use policy::{Policy, Registration};

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
-use tokenserver_db_common::{NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
+use tokenserver_db_common::{
+    AccountItem, DeviceItem, NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns,
+};
 
 use crate::{Conn, service};
 
@@ -28,6 +30,20 @@ const IS_EMPTY: &str = "SELECT uid FROM users WHERE service = ? LIMIT 1";
 const CLEAR_USERS: &str = "DELETE FROM users WHERE service = ?";
 
 const CLEAR_NODES: &str = "DELETE FROM nodes WHERE service = ?";
+
+const ACCOUNTS: &str = "
+    SELECT email, verdict, decided_at, refusals, refused_first, refused_last, reason
+    FROM syncserver_accounts ORDER BY email";
+
+const DEVICES: &str = "
+    SELECT uid, agent, user_agent, first_seen, last_seen FROM syncserver_devices ORDER BY uid, agent";
+
+const ADD_ACCOUNT: &str = "
+    INSERT INTO syncserver_accounts (email, verdict, decided_at, refusals, refused_first, refused_last, reason)
+    VALUES (?, ?, ?, ?, ?, ?, ?)";
+
+const ADD_DEVICE: &str = "
+    INSERT INTO syncserver_devices (uid, agent, user_agent, first_seen, last_seen) VALUES (?, ?, ?, ?, ?)";
 
 const ADD_NODE: &str = "
     INSERT INTO nodes (id, service, node, available, current_load, capacity, downed, backoff)
@@ -71,6 +87,11 @@ impl TokenSource for MysqlTokenArchive {
             numbers.node = last_number(conn, Table::Nodes).await?;
         }
         dump_users(conn, service, sink).await?;
+        // Another server's database has no such table.
+        if !columns(conn, "syncserver_accounts").await?.is_empty() {
+            dump_accounts(conn, sink).await?;
+            dump_devices(conn, sink).await?;
+        }
         numbers.uid = last_number(conn, Table::Users).await?;
         sink.push(TokenItem::Numbers(numbers)).map_err(DbError::Output)
     }
@@ -134,6 +155,28 @@ async fn dump_users(conn: &mut Conn, service: Option<i64>, sink: &mut dyn Sink<T
         .await
 }
 
+async fn dump_accounts(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
+    type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
+    sql::<Columns>(ACCOUNTS)
+        .each(conn, |row: Row| {
+            let (email, verdict, decided_at, refusals, refused_first, refused_last, reason) = row;
+            let account = AccountItem { email, verdict, decided_at, refusals, refused_first, refused_last, reason };
+            sink.push(TokenItem::Account(account)).map_err(DbError::Output)
+        })
+        .await
+}
+
+async fn dump_devices(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Row = (i64, String, String, i64, i64);
+    sql::<(BigInt, Text, Text, BigInt, BigInt)>(DEVICES)
+        .each(conn, |(uid, agent, user_agent, first_seen, last_seen): Row| {
+            let device = DeviceItem { uid, agent, user_agent, first_seen, last_seen };
+            sink.push(TokenItem::Device(device)).map_err(DbError::Output)
+        })
+        .await
+}
+
 #[async_trait]
 impl TokenTarget for MysqlTokenArchive {
     async fn is_empty(&self) -> Result<bool, Fault> {
@@ -148,6 +191,7 @@ impl TokenTarget for MysqlTokenArchive {
             .transaction("", |conn| {
                 async move {
                     let service = service::lock(conn).await?;
+                    conn.batch("DELETE FROM syncserver_accounts; DELETE FROM syncserver_devices").await?;
                     sql(CLEAR_USERS).bind::<BigInt, _>(service).run(conn).await?;
                     sql(CLEAR_NODES).bind::<BigInt, _>(service).run(conn).await.map(drop)
                 }
@@ -194,6 +238,8 @@ async fn load(conn: &mut Conn, items: &[TokenItem]) -> Result<(), Fault> {
         match item {
             TokenItem::Node(node) => add_node(conn, service, node).await?,
             TokenItem::User(user) => add_user(conn, service, user).await?,
+            TokenItem::Account(account) => add_account(conn, account).await?,
+            TokenItem::Device(device) => add_device(conn, device).await?,
             TokenItem::Numbers(_) => {}
         }
     }
@@ -226,6 +272,32 @@ async fn add_user(conn: &mut Conn, service: i64, user: &UserItem) -> Result<(), 
         .bind::<Nullable<BigInt>, _>(user.replaced_at)
         .bind::<BigInt, _>(user.nodeid)
         .bind::<Nullable<BigInt>, _>(user.keys_changed_at)
+        .run(conn)
+        .await
+        .map(drop)
+}
+
+async fn add_account(conn: &mut Conn, account: &AccountItem) -> Result<(), Fault> {
+    sql(ADD_ACCOUNT)
+        .bind::<Binary, _>(account.email.as_bytes())
+        .bind::<Nullable<Text>, _>(account.verdict.as_deref())
+        .bind::<Nullable<BigInt>, _>(account.decided_at)
+        .bind::<BigInt, _>(account.refusals)
+        .bind::<Nullable<BigInt>, _>(account.refused_first)
+        .bind::<Nullable<BigInt>, _>(account.refused_last)
+        .bind::<Nullable<Text>, _>(account.reason.as_deref())
+        .run(conn)
+        .await
+        .map(drop)
+}
+
+async fn add_device(conn: &mut Conn, device: &DeviceItem) -> Result<(), Fault> {
+    sql(ADD_DEVICE)
+        .bind::<BigInt, _>(device.uid)
+        .bind::<Text, _>(device.agent.as_str())
+        .bind::<Text, _>(device.user_agent.as_str())
+        .bind::<BigInt, _>(device.first_seen)
+        .bind::<BigInt, _>(device.last_seen)
         .run(conn)
         .await
         .map(drop)

@@ -8,7 +8,9 @@ use futures_util::FutureExt;
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
-use tokenserver_db_common::{NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem};
+use tokenserver_db_common::{
+    AccountItem, DeviceItem, NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem,
+};
 
 use crate::service::{self, Conn};
 
@@ -37,6 +39,23 @@ const IS_EMPTY: &str = "SELECT uid FROM users WHERE service = $1 LIMIT 1";
 const CLEAR_USERS: &str = "DELETE FROM users WHERE service = $1";
 
 const CLEAR_NODES: &str = "DELETE FROM nodes WHERE service = $1";
+
+/// Another server's database has no such table.
+const FIND_ACCOUNTS: &str = "SELECT 'found'::text WHERE to_regclass('syncserver_accounts') IS NOT NULL";
+
+const ACCOUNTS: &str = "
+    SELECT email, verdict, decided_at, refusals, refused_first, refused_last, reason
+    FROM syncserver_accounts ORDER BY email";
+
+const DEVICES: &str = "
+    SELECT uid, agent, user_agent, first_seen, last_seen FROM syncserver_devices ORDER BY uid, agent";
+
+const ADD_ACCOUNT: &str = "
+    INSERT INTO syncserver_accounts (email, verdict, decided_at, refusals, refused_first, refused_last, reason)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const ADD_DEVICE: &str = "
+    INSERT INTO syncserver_devices (uid, agent, user_agent, first_seen, last_seen) VALUES ($1, $2, $3, $4, $5)";
 
 const ADD_NODE: &str = "
     INSERT INTO nodes (id, service, node, available, current_load, capacity, downed, backoff)
@@ -78,6 +97,11 @@ impl TokenSource for PostgresTokenArchive {
         let service = service::load(&mut conn).await?;
         dump_nodes(&mut conn, service, sink).await?;
         dump_users(&mut conn, service, sink).await?;
+        let ours: Option<(String,)> = sql::<(Text,)>(FIND_ACCOUNTS).row(&mut conn).await?;
+        if ours.is_some() {
+            dump_accounts(&mut conn, sink).await?;
+            dump_devices(&mut conn, sink).await?;
+        }
         let found: Option<(i64, i64)> = sql::<(BigInt, BigInt)>(NUMBERS).row(&mut conn).await?;
         let (uid, node) = found.unwrap_or_default();
         sink.push(TokenItem::Numbers(Numbers { uid, node })).map_err(DbError::Output)
@@ -118,6 +142,28 @@ async fn dump_users(conn: &mut Conn, service: i32, sink: &mut dyn Sink<TokenItem
         .await
 }
 
+async fn dump_accounts(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
+    type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
+    sql::<Columns>(ACCOUNTS)
+        .each(conn, |row: Row| {
+            let (email, verdict, decided_at, refusals, refused_first, refused_last, reason) = row;
+            let account = AccountItem { email, verdict, decided_at, refusals, refused_first, refused_last, reason };
+            sink.push(TokenItem::Account(account)).map_err(DbError::Output)
+        })
+        .await
+}
+
+async fn dump_devices(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Row = (i64, String, String, i64, i64);
+    sql::<(BigInt, Text, Text, BigInt, BigInt)>(DEVICES)
+        .each(conn, |(uid, agent, user_agent, first_seen, last_seen): Row| {
+            let device = DeviceItem { uid, agent, user_agent, first_seen, last_seen };
+            sink.push(TokenItem::Device(device)).map_err(DbError::Output)
+        })
+        .await
+}
+
 #[async_trait]
 impl TokenTarget for PostgresTokenArchive {
     async fn is_empty(&self) -> Result<bool, Fault> {
@@ -132,6 +178,7 @@ impl TokenTarget for PostgresTokenArchive {
             .transaction("", |conn| {
                 async move {
                     let service = service::load(conn).await?;
+                    conn.batch("DELETE FROM syncserver_accounts; DELETE FROM syncserver_devices").await?;
                     sql(CLEAR_USERS).bind::<Integer, _>(service).run(conn).await?;
                     sql(CLEAR_NODES).bind::<Integer, _>(service).run(conn).await.map(drop)
                 }
@@ -157,6 +204,8 @@ async fn load(conn: &mut Conn, items: &[TokenItem]) -> Result<(), Fault> {
         match item {
             TokenItem::Node(node) => add_node(conn, service, node).await?,
             TokenItem::User(user) => add_user(conn, service, user).await?,
+            TokenItem::Account(account) => add_account(conn, account).await?,
+            TokenItem::Device(device) => add_device(conn, device).await?,
             TokenItem::Numbers(numbers) => {
                 let _: Option<(i64,)> = sql::<(BigInt,)>(RAISE_USERS).bind::<BigInt, _>(numbers.uid).row(conn).await?;
                 let _: Option<(i64,)> = sql::<(BigInt,)>(RAISE_NODES).bind::<BigInt, _>(numbers.node).row(conn).await?;
@@ -193,6 +242,32 @@ async fn add_user(conn: &mut Conn, service: i32, user: &UserItem) -> Result<(), 
         .bind::<Nullable<BigInt>, _>(user.replaced_at)
         .bind::<BigInt, _>(user.nodeid)
         .bind::<Nullable<BigInt>, _>(user.keys_changed_at)
+        .run(conn)
+        .await
+        .map(drop)
+}
+
+async fn add_account(conn: &mut Conn, account: &AccountItem) -> Result<(), Fault> {
+    sql(ADD_ACCOUNT)
+        .bind::<Text, _>(account.email.as_str())
+        .bind::<Nullable<Text>, _>(account.verdict.as_deref())
+        .bind::<Nullable<BigInt>, _>(account.decided_at)
+        .bind::<BigInt, _>(account.refusals)
+        .bind::<Nullable<BigInt>, _>(account.refused_first)
+        .bind::<Nullable<BigInt>, _>(account.refused_last)
+        .bind::<Nullable<Text>, _>(account.reason.as_deref())
+        .run(conn)
+        .await
+        .map(drop)
+}
+
+async fn add_device(conn: &mut Conn, device: &DeviceItem) -> Result<(), Fault> {
+    sql(ADD_DEVICE)
+        .bind::<BigInt, _>(device.uid)
+        .bind::<Text, _>(device.agent.as_str())
+        .bind::<Text, _>(device.user_agent.as_str())
+        .bind::<BigInt, _>(device.first_seen)
+        .bind::<BigInt, _>(device.last_seen)
         .run(conn)
         .await
         .map(drop)

@@ -8,7 +8,9 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, columns, open_to_read, snapshot, sql};
 use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
-use tokenserver_db_common::{NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns};
+use tokenserver_db_common::{
+    AccountItem, DeviceItem, NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns,
+};
 
 use crate::service;
 
@@ -25,6 +27,20 @@ const RAISE: &str = "UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq <
 const BEGIN_SEQUENCE: &str = "
     INSERT INTO sqlite_sequence (name, seq)
     SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?)";
+
+const ACCOUNTS: &str = "
+    SELECT email, verdict, decided_at, refusals, refused_first, refused_last, reason
+    FROM syncserver_accounts ORDER BY email";
+
+const DEVICES: &str = "
+    SELECT uid, agent, user_agent, first_seen, last_seen FROM syncserver_devices ORDER BY uid, agent";
+
+const ADD_ACCOUNT: &str = "
+    INSERT INTO syncserver_accounts (email, verdict, decided_at, refusals, refused_first, refused_last, reason)
+    VALUES (?, ?, ?, ?, ?, ?, ?)";
+
+const ADD_DEVICE: &str = "
+    INSERT INTO syncserver_devices (uid, agent, user_agent, first_seen, last_seen) VALUES (?, ?, ?, ?, ?)";
 
 const ADD_NODE: &str = "
     INSERT INTO nodes (id, service, node, available, current_load, capacity, downed, backoff)
@@ -86,6 +102,8 @@ impl TokenTarget for SqliteTokenArchive {
     async fn clear(&self) -> Result<(), Fault> {
         let clear = |conn: &mut SqliteConnection| {
             let service = service::load(conn)?.id;
+            sql("DELETE FROM syncserver_accounts").run(conn)?;
+            sql("DELETE FROM syncserver_devices").run(conn)?;
             sql("DELETE FROM users WHERE service = ?").bind(service).run(conn)?;
             sql("DELETE FROM nodes WHERE service = ?").bind(service).run(conn).map(drop)
         };
@@ -111,6 +129,10 @@ fn dump(path: &Path, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
             dump_nodes(conn, &mut numbers, sink)?;
         }
         dump_users(conn, has_services, &mut numbers, sink)?;
+        if !columns(conn, "syncserver_accounts")?.is_empty() {
+            dump_accounts(conn, sink)?;
+            dump_devices(conn, sink)?;
+        }
         sink.push(TokenItem::Numbers(numbers)).map_err(DbError::Output)
     })
 }
@@ -156,6 +178,25 @@ fn dump_users(
     })
 }
 
+fn dump_accounts(conn: &mut SqliteConnection, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
+    type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
+    sql::<Columns>(ACCOUNTS).each(conn, |row: Row| {
+        let (email, verdict, decided_at, refusals, refused_first, refused_last, reason) = row;
+        let account = AccountItem { email, verdict, decided_at, refusals, refused_first, refused_last, reason };
+        sink.push(TokenItem::Account(account)).map_err(DbError::Output)
+    })
+}
+
+fn dump_devices(conn: &mut SqliteConnection, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
+    type Row = (i64, String, String, i64, i64);
+    sql::<(BigInt, Text, Text, BigInt, BigInt)>(DEVICES).each(conn, |row: Row| {
+        let (uid, agent, user_agent, first_seen, last_seen) = row;
+        let device = DeviceItem { uid, agent, user_agent, first_seen, last_seen };
+        sink.push(TokenItem::Device(device)).map_err(DbError::Output)
+    })
+}
+
 fn load(conn: &mut SqliteConnection, items: &[TokenItem]) -> Result<(), Fault> {
     let service = service::load(conn)?.id;
     for item in items {
@@ -183,6 +224,26 @@ fn load(conn: &mut SqliteConnection, items: &[TokenItem]) -> Result<(), Fault> {
                     .bind(user.replaced_at)
                     .bind(user.nodeid)
                     .bind(user.keys_changed_at)
+                    .run(conn)?;
+            }
+            TokenItem::Account(account) => {
+                sql(ADD_ACCOUNT)
+                    .bind(account.email.as_str())
+                    .bind(account.verdict.as_deref())
+                    .bind(account.decided_at)
+                    .bind(account.refusals)
+                    .bind(account.refused_first)
+                    .bind(account.refused_last)
+                    .bind(account.reason.as_deref())
+                    .run(conn)?;
+            }
+            TokenItem::Device(device) => {
+                sql(ADD_DEVICE)
+                    .bind(device.uid)
+                    .bind(device.agent.as_str())
+                    .bind(device.user_agent.as_str())
+                    .bind(device.first_seen)
+                    .bind(device.last_seen)
                     .run(conn)?;
             }
             TokenItem::Numbers(numbers) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use syncstorage_db_common::{Bso, BsoId, CollectionName, CollectionRef, StoredBso, StoredItem, SyncTimestamp, UserId};
-use tokenserver_db_common::{NodeItem, Numbers, TokenItem, UserItem};
+use tokenserver_db_common::{AccountItem, DeviceItem, NodeItem, Numbers, TokenItem, UserItem};
 
 use super::{Counts, Item};
 
@@ -55,6 +55,10 @@ pub(super) enum Line<'a> {
     Node(Node<'a>),
     #[serde(borrow)]
     User(User<'a>),
+    #[serde(borrow)]
+    Account(Account<'a>),
+    #[serde(borrow)]
+    Device(Device<'a>),
     Numbers(Greatest),
     End(End),
 }
@@ -120,6 +124,36 @@ pub(super) struct User<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Account<'a> {
+    #[serde(borrow)]
+    email: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdict: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decided_at: Option<i64>,
+    refusals: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused_first: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused_last: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Device<'a> {
+    uid: i64,
+    #[serde(borrow)]
+    agent: Cow<'a, str>,
+    #[serde(borrow)]
+    user_agent: Cow<'a, str>,
+    first_seen: i64,
+    last_seen: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Greatest {
     uid: i64,
     node: i64,
@@ -170,6 +204,22 @@ impl<'a> Line<'a> {
                 nodeid: user.nodeid,
                 keys_changed_at: user.keys_changed_at,
             }),
+            Item::Token(TokenItem::Account(account)) => Self::Account(Account {
+                email: account.email.as_str().into(),
+                verdict: account.verdict.clone(),
+                decided_at: account.decided_at,
+                refusals: account.refusals,
+                refused_first: account.refused_first,
+                refused_last: account.refused_last,
+                reason: account.reason.clone(),
+            }),
+            Item::Token(TokenItem::Device(device)) => Self::Device(Device {
+                uid: device.uid,
+                agent: device.agent.as_str().into(),
+                user_agent: device.user_agent.as_str().into(),
+                first_seen: device.first_seen,
+                last_seen: device.last_seen,
+            }),
             Item::Token(TokenItem::Numbers(Numbers { uid, node })) => {
                 Self::Numbers(Greatest { uid: *uid, node: *node })
             }
@@ -208,6 +258,8 @@ impl Place {
             Line::Bso(record) => self.record(record)?,
             Line::Node(node) => TokenItem::from(node).into(),
             Line::User(user) => TokenItem::from(user).into(),
+            Line::Account(account) => TokenItem::from(account).into(),
+            Line::Device(device) => TokenItem::from(device).into(),
             Line::Numbers(Greatest { uid, node }) => TokenItem::Numbers(Numbers { uid, node }).into(),
             Line::End(end) => return Ok(Parsed::End(end)),
         };
@@ -286,6 +338,32 @@ impl From<User<'_>> for TokenItem {
             replaced_at: user.replaced_at,
             nodeid: user.nodeid,
             keys_changed_at: user.keys_changed_at,
+        })
+    }
+}
+
+impl From<Account<'_>> for TokenItem {
+    fn from(account: Account<'_>) -> Self {
+        Self::Account(AccountItem {
+            email: account.email.into(),
+            verdict: account.verdict,
+            decided_at: account.decided_at,
+            refusals: account.refusals,
+            refused_first: account.refused_first,
+            refused_last: account.refused_last,
+            reason: account.reason,
+        })
+    }
+}
+
+impl From<Device<'_>> for TokenItem {
+    fn from(device: Device<'_>) -> Self {
+        Self::Device(DeviceItem {
+            uid: device.uid,
+            agent: device.agent.into(),
+            user_agent: device.user_agent.into(),
+            first_seen: device.first_seen,
+            last_seen: device.last_seen,
         })
     }
 }

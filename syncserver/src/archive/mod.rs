@@ -38,6 +38,10 @@ pub struct Counts {
     pub nodes: u64,
     /// Rows of its table of users.
     pub users: u64,
+    /// Accounts of which something is noted.
+    pub accounts: u64,
+    /// Devices that were seen.
+    pub devices: u64,
 }
 
 impl Counts {
@@ -49,6 +53,8 @@ impl Counts {
             Item::Storage(StoredItem::Bso(_)) => self.records += 1,
             Item::Token(TokenItem::Node(_)) => self.nodes += 1,
             Item::Token(TokenItem::User(_)) => self.users += 1,
+            Item::Token(TokenItem::Account(_)) => self.accounts += 1,
+            Item::Token(TokenItem::Device(_)) => self.devices += 1,
             Item::Token(TokenItem::Numbers(_)) => {}
         }
     }
@@ -56,10 +62,11 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { stores, collections, records, nodes, users } = self;
+        let Self { stores, collections, records, nodes, users, accounts, devices } = self;
         write!(
             f,
-            "{records} records in {collections} collections of {stores} stores; {users} rows of users, {nodes} of nodes"
+            "{records} records in {collections} collections of {stores} stores; {users} rows of users, {nodes} of nodes, \
+             {accounts} of accounts, {devices} of devices"
         )
     }
 }

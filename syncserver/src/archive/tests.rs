@@ -6,7 +6,7 @@ use std::sync::Arc;
 use syncstorage_db_common::{
     Bso, BsoId, CollectionName, CollectionRef, Sink, StoredBso, StoredItem, SyncTimestamp, UserId,
 };
-use tokenserver_db_common::{NodeItem, Numbers, TokenItem, UserItem};
+use tokenserver_db_common::{AccountItem, DeviceItem, NodeItem, Numbers, TokenItem, UserItem};
 
 use super::format::{Header, VERSION};
 use super::read::{BackupError, Reader};
@@ -52,6 +52,24 @@ fn items() -> Vec<Item> {
         .into(),
         TokenItem::User(row.clone()).into(),
         TokenItem::User(UserItem { uid: 8, replaced_at: Some(3), keys_changed_at: None, ..row }).into(),
+        TokenItem::Account(AccountItem {
+            email: "a@x".to_owned(),
+            verdict: Some("denied".to_owned()),
+            decided_at: Some(4),
+            refusals: 0,
+            refused_first: None,
+            refused_last: None,
+            reason: None,
+        })
+        .into(),
+        TokenItem::Device(DeviceItem {
+            uid: 7,
+            agent: "Firefox".to_owned(),
+            user_agent: "Firefox/1".to_owned(),
+            first_seen: 5,
+            last_seen: 6,
+        })
+        .into(),
         TokenItem::Numbers(Numbers { uid: 9, node: 1 }).into(),
     ]
 }
@@ -98,7 +116,7 @@ fn what_is_written_is_read() {
     let reader = Reader::new(&*bytes).unwrap();
     assert_eq!(*reader.header(), header(1));
     let counts = reader.verify(|_| {}).unwrap();
-    assert_eq!(counts, Counts { stores: 2, collections: 1, records: 2, nodes: 1, users: 2 });
+    assert_eq!(counts, Counts { stores: 2, collections: 1, records: 2, nodes: 1, users: 2, accounts: 1, devices: 1 });
     assert_eq!(read(&backup(Vec::new())).unwrap(), []);
 }
 
@@ -113,12 +131,14 @@ fn the_lines_are_those_that_are_documented() {
     assert_eq!(shown[2], r#"{"collection":{"name":"bookmarks","modified":1700000000010}}"#);
     assert_eq!(shown[3], r#"{"bso":{"id":" ","modified":1700000000010,"payload":""}}"#);
     assert!(shown[4].contains(r#""sortindex":0,"expiry":1700000000011,"payload":"\u0001\"\\\n🦊"#), "{}", shown[4]);
-    assert_eq!(shown[9], r#"{"numbers":{"uid":9,"node":1}}"#);
+    assert_eq!(shown[9], r#"{"account":{"email":"a@x","verdict":"denied","decided_at":4,"refusals":0}}"#);
+    assert!(shown[10].starts_with(r#"{"device":{"uid":7,"agent":"Firefox","user_agent":"Firefox/1""#), "{}", shown[10]);
+    assert_eq!(shown[11], r#"{"numbers":{"uid":9,"node":1}}"#);
     let digest = ring::digest::digest(&ring::digest::SHA256, &text.as_bytes()[..text.rfind("{\"end\"").unwrap()]);
     let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let counts = r#"{"stores":2,"collections":1,"records":2,"nodes":1,"users":2}"#;
-    assert_eq!(shown[10], format!(r#"{{"end":{{"counts":{counts},"sha256":"{digest}"}}}}"#));
-    assert_eq!(shown.len(), 11);
+    let counts = r#"{"stores":2,"collections":1,"records":2,"nodes":1,"users":2,"accounts":1,"devices":1}"#;
+    assert_eq!(shown[12], format!(r#"{{"end":{{"counts":{counts},"sha256":"{digest}"}}}}"#));
+    assert_eq!(shown.len(), 13);
 }
 
 #[test]
@@ -153,7 +173,7 @@ fn what_is_added_is_noticed() {
     }
     let text = lines(&bytes);
     let error = read(&file_of(format!("{text}{{}}\n").as_bytes())).unwrap_err();
-    assert_eq!(error.to_string(), "line 12 of the backup stands after the last line");
+    assert_eq!(error.to_string(), "line 14 of the backup stands after the last line");
 }
 
 #[test]
@@ -233,10 +253,10 @@ fn lines_that_the_format_does_not_have_are_told_by_number() {
     }
     let secret = with(3, r#"{"bso":{"id":"a","modified":"a secret","payload":""}}"#).to_string();
     assert!(!secret.contains("secret"), "{secret}");
-    let end = all[10].replace("\"records\":2", "\"records\":3");
-    assert!(with(10, &end).to_string().contains("its last line says 3 records"));
-    let end = all[..10].join("\n") + "\n";
-    assert!(matches!(read(&file_of(end.as_bytes())), Err(BackupError::CutOff { line: 11, .. })));
+    let end = all[12].replace("\"records\":2", "\"records\":3");
+    assert!(with(12, &end).to_string().contains("its last line says 3 records"));
+    let end = all[..12].join("\n") + "\n";
+    assert!(matches!(read(&file_of(end.as_bytes())), Err(BackupError::CutOff { line: 13, .. })));
 }
 
 /// A line without end would be read until the memory is full.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::confirm::confirm;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstorage_db_common::Sink;
 
@@ -88,16 +89,7 @@ impl Filling {
             }
             _ => {}
         }
-        if self.yes {
-            return Ok(());
-        }
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return Err(format!("all that is in {place} is to be removed; without a terminal, say --yes to that"));
-        }
-        eprint!("All that is in {place} is removed first. Type yes to go on: ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
-        if answer.trim() == "yes" { Ok(()) } else { Err("nothing was done".into()) }
+        confirm(&format!("All that is in {place} is removed first."), "yes", self.yes)
     }
 }
 

@@ -156,6 +156,8 @@ fn described(item: &Item) -> String {
         }
         Item::Token(TokenItem::Node(node)) => format!("node {} ({})", node.id, node.url),
         Item::Token(TokenItem::User(user)) => format!("the row of user {}", user.uid),
+        Item::Token(TokenItem::Account(account)) => format!("what is noted of the account {:?}", account.email),
+        Item::Token(TokenItem::Device(device)) => format!("a device of user {}", device.uid),
         Item::Token(TokenItem::Numbers(numbers)) => {
             format!("{} and {} as the last numbers of users and nodes", numbers.uid, numbers.node)
         }

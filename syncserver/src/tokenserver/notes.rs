@@ -25,7 +25,7 @@ const MAX_REMEMBERED: usize = 50_000;
 /// At most so many notes are written at a time; others are left for a later request.
 const MAX_UNDER_WAY: usize = 32;
 
-/// See the [module documentation](self).
+/// Notes devices and refusals for the operator, off the path of the answers.
 pub struct Notes {
     admin: Arc<dyn TokenAdmin>,
     log: Logger,

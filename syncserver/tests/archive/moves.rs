@@ -7,7 +7,9 @@ use syncserver::backend::{self, Whole};
 use syncstorage_db_common::testing::archive::fill_with_edges;
 use syncstorage_db_common::testing::{Fields, ManualClock, TestUser, change, random};
 use syncstorage_db_common::{Clock, DbOptions, StoredItem, UserId};
-use tokenserver_db_common::{Account, NodeItem, Numbers, RETIRED, SignIn, TokenDb, TokenItem, UserItem};
+use tokenserver_db_common::{
+    Account, AccountItem, DeviceItem, NodeItem, Numbers, RETIRED, SignIn, TokenDb, TokenItem, UserItem,
+};
 
 use crate::{Place, backup, items, restore};
 
@@ -57,6 +59,31 @@ fn odd_rows() -> Vec<TokenItem> {
         TokenItem::Node(node),
         TokenItem::User(user.clone()),
         TokenItem::User(UserItem { uid: 102, keys_changed_at: None, replaced_at: None, nodeid: 0, ..user }),
+        TokenItem::Account(AccountItem {
+            email: "Odd ä🦊@x ".to_owned(),
+            verdict: None,
+            decided_at: None,
+            refusals: 3,
+            refused_first: Some(1),
+            refused_last: Some(0),
+            reason: Some("closed".to_owned()),
+        }),
+        TokenItem::Account(AccountItem {
+            email: "denied@x".to_owned(),
+            verdict: Some("denied".to_owned()),
+            decided_at: Some(7),
+            refusals: 0,
+            refused_first: None,
+            refused_last: None,
+            reason: None,
+        }),
+        TokenItem::Device(DeviceItem {
+            uid: 100,
+            agent: "Firefox (Windows)".to_owned(),
+            user_agent: "Firefox/140.0 (Windows)".to_owned(),
+            first_seen: 1,
+            last_seen: 2,
+        }),
         TokenItem::Numbers(Numbers { uid: 110, node: 60 }),
     ]
 }

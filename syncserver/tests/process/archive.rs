@@ -179,7 +179,7 @@ async fn a_database_that_is_not_empty_is_cleared_only_by_force() {
     let from = format!("sqlite://{}", old.database().display());
     for fill in [&["restore", text(&file)][..], &["import", "--from", &from]] {
         refused(&new, fill).names(&["is not empty", "--force"]);
-        refused(&new, &[fill, &["--force"]].concat()).names(&["--yes"]);
+        refused(&new, &[fill, &["--force"]].concat()).names(&["is removed first"]);
     }
     let server = new.start();
     assert_eq!(server.user(3).await.kept("mine").await, "x");

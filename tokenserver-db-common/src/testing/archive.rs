@@ -1,7 +1,7 @@
 //! The users and nodes as a whole.
 
 use super::{ALICE, BOB, Fixture, NOW, insert, insert_for, insert_node, insert_other_service, later, request, sign_in};
-use crate::{NodeItem, Numbers, RETIRED, TokenItem, UserItem};
+use crate::{AccountItem, DeviceItem, NodeItem, Numbers, RETIRED, TokenItem, UserItem};
 
 async fn dump(t: &dyn Fixture) -> Vec<TokenItem> {
     let mut items = Vec::new();
@@ -45,6 +45,31 @@ fn odd() -> Vec<TokenItem> {
         }),
         TokenItem::User(UserItem { replaced_at: Some(0), keys_changed_at: Some(0), nodeid: 5, ..user(7) }),
         TokenItem::User(UserItem { generation: RETIRED, replaced_at: Some(NOW), nodeid: 99, ..user(1 << 40) }),
+        TokenItem::Account(AccountItem {
+            email: "A@x".to_owned(),
+            verdict: Some("allowed".to_owned()),
+            decided_at: Some(NOW),
+            refusals: 0,
+            refused_first: None,
+            refused_last: None,
+            reason: None,
+        }),
+        TokenItem::Account(AccountItem {
+            email: "a@x ".to_owned(),
+            verdict: None,
+            decided_at: None,
+            refusals: 3,
+            refused_first: Some(0),
+            refused_last: Some(NOW),
+            reason: Some("closed".to_owned()),
+        }),
+        TokenItem::Device(DeviceItem {
+            uid: 3,
+            agent: "Firefox (Linux)".to_owned(),
+            user_agent: "Firefox/140.0 (Linux)".to_owned(),
+            first_seen: 0,
+            last_seen: NOW,
+        }),
         TokenItem::Numbers(Numbers { uid: (1 << 40) + 5, node: 9 }),
     ]
 }
@@ -54,6 +79,8 @@ pub async fn rows_of_every_kind_come_back_as_they_were_loaded(t: &dyn Fixture) {
     assert_eq!(dump(t).await, odd());
     let rows = t.users().await;
     assert_eq!(rows.iter().map(|row| row.uid).collect::<Vec<_>>(), [3, 4, 7, 1 << 40]);
+    t.archive().clear().await.unwrap();
+    assert_eq!(dump(t).await.len(), 1, "what is noted of accounts and devices goes with them");
     assert_eq!((rows[2].replaced_at, rows[2].keys_changed_at, rows[2].nodeid), (Some(0), Some(0), 5));
 }
 
