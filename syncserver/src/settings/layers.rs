@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use config::{Map, Source, Value, ValueKind};
 
 use super::error::SettingsError;
-use super::names::{COLLECTIONS, Name, nearest_in_environment, nearest_in_file};
+use super::names::{COLLECTIONS, Name, OF_COMMANDS, nearest_in_environment, nearest_in_file};
 use super::reference::{settings, variable};
 
 /// Larger files than this are no settings, and no secrets.
@@ -172,7 +172,8 @@ impl Layer {
             let Some(name) = name.to_str() else { continue };
             let known = Name::in_environment(name);
             // Also one of the unknown names: it sets nothing.
-            if value.is_empty() || (known == Name::Unknown && !name.starts_with("SYNC_")) {
+            let is_of_others = known == Name::Unknown && (!name.starts_with("SYNC_") || OF_COMMANDS.contains(&name));
+            if value.is_empty() || is_of_others {
                 continue;
             }
             match known {

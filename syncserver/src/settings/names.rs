@@ -31,6 +31,9 @@ const IGNORED: [&str; 10] = [
     "syncstorage.gcs_endpoint",
 ];
 
+/// Variables that begin like settings and belong to one command: `syncserver import`.
+pub(super) const OF_COMMANDS: [&str; 2] = ["SYNC_IMPORT_FROM", "SYNC_IMPORT_TOKENSERVER_FROM"];
+
 /// The one setting whose value is a table, so that the names in it are no settings.
 pub(super) const COLLECTIONS: &str = "syncstorage.limits.collections";
 

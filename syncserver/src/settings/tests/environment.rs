@@ -32,6 +32,12 @@ fn a_secret_is_taken_verbatim() {
 }
 
 #[test]
+fn a_variable_of_a_command_is_no_mistake() {
+    let settings = from_environment(&[("SYNC_IMPORT_FROM", "mysql://x@y/z")]).unwrap();
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let empty = ["SYNC_MASTER_SECRET", "SYNC_PORT", "SYNC_TOKENSERVER__NO_SUCH", "SYNC_MASTER_SECRET_FILE"];
     let settings = from_environment(&empty.map(|name| (name, ""))).unwrap();
