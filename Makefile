@@ -4,6 +4,8 @@
 BACKEND ?= sqlite
 # Those that `make test` runs on. Servers are started for it, and installed where they are missing, if apt can do that.
 BACKENDS ?= sqlite,postgres,mysql
+# Makes the book.
+MDBOOK ?= mdbook
 # Further options for `make bench` and `make e2e`, such as ARGS="--scenario put".
 ARGS ?=
 
@@ -68,4 +70,4 @@ deb: build ## Build a Debian package in target/debian (needs cargo-deb: cargo in
 	cargo deb -p syncserver --no-build
 
 docs: ## Build the book: docs/book (needs mdbook: cargo install mdbook)
-	mdbook build docs
+	$(MDBOOK) build docs

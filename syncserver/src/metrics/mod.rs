@@ -18,7 +18,7 @@ use std::time::Duration;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
-use tokenserver_db_common::{Refusal, SignedIn, TokenDb, TokenError};
+use tokenserver_db_common::{SignedIn, TokenDb, TokenError, reason};
 
 pub use self::operations::Operation;
 use self::operations::Operations;
@@ -43,8 +43,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the users are counted: it may be a walk through all of them.
 const USERS_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Why a newcomer may be refused, as a label.
-const NEWCOMER_REASONS: [&str; 3] = ["closed", "allow_list", "max_users"];
+/// Why an account may be refused as a whole, as a label: what [`reason`] says.
+const ACCOUNT_REASONS: [&str; 4] = ["closed", "allow_list", "max_users", "denied"];
 
 /// What can happen to an error report.
 const REPORT_OUTCOMES: [&str; 2] = ["sent", "left_out"];
@@ -102,7 +102,7 @@ pub struct Metrics {
     hawk_refusals: Vec<IntCounter>,
     sign_ins: IntCounterVec,
     new_users: IntCounter,
-    newcomers_refused: IntCounterVec,
+    accounts_refused: IntCounterVec,
     verification: Histogram,
     users: IntGauge,
     purge_rows: IntCounterVec,
@@ -173,11 +173,11 @@ impl Metrics {
                 "syncserver_tokenserver_new_users_total",
                 "Accounts that signed in for the first time.",
             )?,
-            newcomers_refused: counters(
+            accounts_refused: counters(
                 "syncserver_tokenserver_registration_refusals_total",
                 "Accounts that may not sign in for the first time, each time that they try.",
                 "reason",
-                &NEWCOMER_REASONS,
+                &ACCOUNT_REASONS,
             )?,
             verification,
             users,
@@ -246,19 +246,20 @@ impl Metrics {
         }
     }
 
-    /// An account has signed in, or may not: of interest are newcomers here.
+    /// An account has signed in, or may not: of interest are newcomers here, and those whom the operator has denied.
     pub(crate) fn user_signed_in(&self, result: &Result<SignedIn, TokenError>) {
         let status = match result {
             Ok(signed_in) if signed_in.created => "success",
-            Err(TokenError::Refused(Refusal::RegistrationClosed)) => NEWCOMER_REASONS[0],
-            Err(TokenError::Refused(Refusal::NotOnAllowList)) => NEWCOMER_REASONS[1],
-            Err(TokenError::Refused(Refusal::UserLimit { .. })) => NEWCOMER_REASONS[2],
+            Err(TokenError::Refused(refusal)) => match reason(refusal) {
+                Some(reason) => reason,
+                None => return,
+            },
             Ok(_) | Err(_) => return,
         };
         if result.is_ok() {
             self.new_users.inc();
         } else {
-            self.newcomers_refused.with_label_values(&[status]).inc();
+            self.accounts_refused.with_label_values(&[status]).inc();
         }
         if let Some(statsd) = &self.statsd {
             statsd.count(Part::Tokenserver, "registration", ("status", status));

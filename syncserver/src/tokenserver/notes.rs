@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slog::Logger;
@@ -31,31 +30,18 @@ pub struct Notes {
     log: Logger,
     lately: Arc<Lately>,
     under_way: Arc<Semaphore>,
-    refused_accounts: AtomicU64,
 }
 
 impl Notes {
     /// Notes go to `admin`, and failures to `log`.
     #[must_use]
     pub fn new(admin: Arc<dyn TokenAdmin>, log: &Logger) -> Self {
-        Self {
-            admin,
-            log: log.clone(),
-            lately: Arc::default(),
-            under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)),
-            refused_accounts: AtomicU64::new(0),
-        }
+        Self { admin, log: log.clone(), lately: Arc::default(), under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)) }
     }
 
-    /// How often an account was refused as a whole since the start: as a newcomer, or since it is denied.
-    pub fn refused_accounts(&self) -> u64 {
-        self.refused_accounts.load(Ordering::Relaxed)
-    }
-
-    /// Counts and notes a refusal, if it is one of an account as a whole.
+    /// Notes a refusal, if it is one of an account as a whole.
     pub(super) fn refusal(&self, email: &str, refusal: &Refusal, now_ms: i64) {
         let Some(reason) = reason(refusal) else { return };
-        self.refused_accounts.fetch_add(1, Ordering::Relaxed);
         self.note((email, reason), REFUSAL_INTERVAL_MS, now_ms, || {
             let (admin, email) = (Arc::clone(&self.admin), email.to_owned());
             async move { admin.note_refusal(&email, reason, now_ms).await }
