@@ -155,9 +155,10 @@ async fn a_mariadb_that_is_killed_loses_nothing() {
     goes_and_comes_back(Engine::Mysql, true).await;
 }
 
-/// A write of user 1 that hangs on a lock of somebody else's has the only connection there is: what comes then is told to
-/// come back, after the wait that was set, and is served once there is a connection again.
-async fn the_pool_is_exhausted(database: testdb::Database, lock: &str, unlock: &str) {
+/// A write of user 1 that takes its time has the only connection there is: what comes then is told to come back, after
+/// the wait that was set, and is served once there is a connection again. `slow`: has each record of user 1 take four
+/// seconds to be written.
+async fn the_pool_is_exhausted(database: testdb::Database, slow: &str) {
     let folder = Folder::new();
     let settings = [
         ("SYNC_SYNCSTORAGE__DATABASE_URL", database.url()),
@@ -168,7 +169,7 @@ async fn the_pool_is_exhausted(database: testdb::Database, lock: &str, unlock: &
     let server = folder.start_with(&settings);
     let mut first = server.user(1).await;
     assert_eq!(first.put("/storage/meta/global", &record("before")).await.status, 200);
-    database.execute(lock);
+    database.execute(slow);
     let hanging = tokio::spawn(async move { first.put("/storage/meta/global", &record("after")).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
 
@@ -183,7 +184,6 @@ async fn the_pool_is_exhausted(database: testdb::Database, lock: &str, unlock: &
     let lines = server.log_lines();
     assert!(lines.iter().any(|line| line.contains("database_pool_max_size")), "the log names the setting: {lines:?}");
 
-    database.execute(unlock);
     let answer = hanging.await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(second.get("/info/collections").await.status, 200);
@@ -192,15 +192,50 @@ async fn the_pool_is_exhausted(database: testdb::Database, lock: &str, unlock: &
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_connection_to_postgres_is_told_to_come_back() {
-    // The lock that a write takes on user 1.
-    let key = "1::bigint # 6003408211923361792";
-    let (lock, unlock) = (format!("SELECT pg_advisory_lock({key})"), format!("SELECT pg_advisory_unlock({key})"));
-    the_pool_is_exhausted(testdb::postgres(), &lock, &unlock).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN IF NEW.user_id = 1 THEN PERFORM pg_sleep(4); END IF; RETURN NEW; END $$; \
+                CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON bsos FOR EACH ROW EXECUTE FUNCTION slow()";
+    the_pool_is_exhausted(testdb::postgres(), slow).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_connection_to_mariadb_is_told_to_come_back() {
-    let lock = "BEGIN; UPDATE syncserver_stores SET userid = userid WHERE userid = 1";
-    the_pool_is_exhausted(testdb::mysql(), &format!("{lock}; SELECT * FROM syncserver_stores FOR UPDATE"), "ROLLBACK")
-        .await;
+    let slow = "CREATE TRIGGER slow BEFORE INSERT ON bso FOR EACH ROW DO SLEEP(IF(NEW.userid = 1, 4, 0))";
+    the_pool_is_exhausted(testdb::mysql(), slow).await;
+}
+
+/// A lock that somebody else keeps holds up a write of its user as long as a connection is waited for, and nobody else.
+async fn a_lock_is_kept(database: testdb::Database, lock: &str, unlock: &str) {
+    let folder = Folder::new();
+    let settings = [
+        ("SYNC_SYNCSTORAGE__DATABASE_URL", database.url()),
+        ("SYNC_SYNCSTORAGE__DATABASE_POOL_CONNECTION_TIMEOUT", "1"),
+    ];
+    let server = folder.start_with(&settings);
+    let (mut first, mut second) = (server.user(1).await, server.user(2).await);
+    assert_eq!(first.put("/storage/meta/global", &record("before")).await.status, 200);
+    database.execute(lock);
+    let begun = Instant::now();
+    let answer = first.put("/storage/meta/global", &record("after")).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert!(answer.header("Retry-After").is_some(), "{answer:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(second.put("/storage/meta/global", &record("mine")).await.status, 200);
+    database.execute(unlock);
+    assert_eq!(first.put("/storage/meta/global", &record("after")).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_kept_on_postgres_holds_up_its_user_alone_and_not_for_ever() {
+    // The lock that a write takes on user 1.
+    let key = "1::bigint # 6003408211923361792";
+    let (lock, unlock) = (format!("SELECT pg_advisory_lock({key})"), format!("SELECT pg_advisory_unlock({key})"));
+    a_lock_is_kept(testdb::postgres(), &lock, &unlock).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_kept_on_mariadb_holds_up_its_user_alone_and_not_for_ever() {
+    let lock = "BEGIN; UPDATE syncserver_stores SET userid = userid WHERE userid = 1; \
+                SELECT * FROM syncserver_stores WHERE userid = 1 FOR UPDATE";
+    a_lock_is_kept(testdb::mysql(), lock, "ROLLBACK").await;
 }

@@ -31,6 +31,8 @@ async fn used() -> Folder {
 
 pub(crate) fn sql(folder: &Folder, statements: &str) {
     let mut database = SqliteConnection::establish(text(&folder.database())).unwrap();
+    // The server may be writing.
+    database.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
     database.batch_execute(statements).unwrap();
 }
 
