@@ -30,9 +30,9 @@ const BEGIN_SEQUENCE: &str = "
 
 /// 1 if something is there that a start of the server has not made.
 const IS_FILLED: &str = "
-    SELECT EXISTS (SELECT 1 FROM users WHERE service = ?1)
+    SELECT EXISTS (SELECT 1 FROM users WHERE service = ?)
         OR EXISTS (SELECT 1 FROM syncserver_accounts WHERE verdict IS NOT NULL)
-        OR (SELECT count(*) FROM nodes WHERE service = ?1) > 1";
+        OR (SELECT count(*) FROM nodes WHERE service = ?) > 1";
 
 const ACCOUNTS: &str = "
     SELECT email, verdict, decided_at, refusals, refused_first, refused_last, reason
@@ -109,7 +109,7 @@ impl TokenTarget for SqliteTokenArchive {
     async fn is_empty(&self) -> Result<bool, Fault> {
         let mut conn = self.engine.reader().await?;
         let service = service::load(&mut conn)?.id;
-        let filled: Option<(i64,)> = sql::<(BigInt,)>(IS_FILLED).bind(service).row(&mut conn)?;
+        let filled: Option<(i64,)> = sql::<(BigInt,)>(IS_FILLED).bind(service).bind(service).row(&mut conn)?;
         Ok(filled == Some((0,)))
     }
 

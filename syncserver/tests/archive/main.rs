@@ -8,6 +8,7 @@
 mod imports;
 mod moves;
 mod python;
+mod safety;
 
 use std::path::{Path, PathBuf};
 

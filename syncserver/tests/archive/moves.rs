@@ -18,7 +18,7 @@ const USERS: [i64; 3] = [7, 12, 4_000_000_000];
 
 const LAST: i64 = 4_000_000_010;
 
-fn sign_in(email: &str, client_state: &str, generation: i64, now_ms: i64) -> SignIn {
+pub(crate) fn sign_in(email: &str, client_state: &str, generation: i64, now_ms: i64) -> SignIn {
     let account = Account::new(email, Some(generation), Some(generation), client_state).unwrap();
     SignIn { account, policy: Arc::default(), now_ms }
 }
