@@ -25,7 +25,7 @@ use crate::settings::Settings;
 const MARK: &str = "copying";
 
 /// So long connections that are being closed may still be seen.
-const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// The databases of the settings.
 pub struct Whole {
