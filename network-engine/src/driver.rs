@@ -25,6 +25,8 @@ pub trait Driver: PoolableConnection + Send + 'static {
     const CHANGE_META: &str;
     /// Reads a row of that table. Value: name.
     const READ_META: &str;
+    /// Adds a row to that table, or gives the one that is there another value, at once. Values: name, value.
+    const WRITE_META: &str;
     /// Removes a row of that table. Value: name.
     const REMOVE_META: &str;
     /// Begins a transaction that sees one committed state all along, changes nothing, and holds nobody up.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diesel_migrations::EmbeddedMigrations;
 use futures_util::future::BoxFuture;
-use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint};
+use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UNFINISHED, unfinished_fault};
 
 use crate::connection::Connection;
 use crate::driver::{Driver, Trouble};
@@ -134,14 +134,15 @@ impl<C: Driver> Engine<C> {
         Ok(conn.texts(C::READ_META, Some(name)).await?.pop())
     }
 
-    /// Leaves such a note, or takes it away.
+    /// Leaves such a note, in the place of the one that is there, or takes it away. By one statement: there is no moment
+    /// without a note in between.
     pub async fn set_note(&self, name: &'static str, value: Option<String>) -> Result<(), Fault> {
         let mut conn = self.connection().await?;
-        conn.change(C::REMOVE_META, vec![name.to_owned()]).await?;
-        if let Some(value) = value {
-            conn.change(C::ADD_META, vec![name.to_owned(), value]).await?;
-        }
-        Ok(())
+        let changed = match value {
+            Some(value) => conn.change(C::WRITE_META, vec![name.to_owned(), value]).await,
+            None => conn.change(C::REMOVE_META, vec![name.to_owned()]).await,
+        };
+        Ok(changed.map(drop)?)
     }
 
     /// Runs `work`, which only reads, on a connection outside of any transaction. It is begun anew where its connection
@@ -230,9 +231,14 @@ impl<C: Driver> Engine<C> {
     }
 
     /// Has the server take a write that changes nothing: whether it answers, has our tables, and is no read-only copy.
+    /// Fails, too, while something fills the database: see [`UNFINISHED`].
     pub async fn check(&self) -> Result<(), Fault> {
         let mut conn = self.connection().await?;
-        conn.change(C::CHANGE_META, ["", "no such name", ""].map(ToOwned::to_owned).to_vec()).await.map(drop)
+        conn.change(C::CHANGE_META, ["", "no such name", ""].map(ToOwned::to_owned).to_vec()).await?;
+        match conn.texts(C::READ_META, Some(UNFINISHED)).await?.pop() {
+            Some(what) => Err(unfinished_fault(&what)),
+            None => Ok(()),
+        }
     }
 
     /// How busy the connections are.

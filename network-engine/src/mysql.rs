@@ -43,11 +43,16 @@ impl Driver for AsyncMysqlConnection {
     const ADD_META: &str = "INSERT IGNORE INTO syncserver_meta (name, value) VALUES (?, ?)";
     const CHANGE_META: &str = "UPDATE syncserver_meta SET value = ? WHERE name = ? AND value = ?";
     const READ_META: &str = "SELECT value FROM syncserver_meta WHERE name = ?";
+    const WRITE_META: &str =
+        "INSERT INTO syncserver_meta (name, value) VALUES (?, ?) ON DUPLICATE KEY UPDATE value = VALUES(value)";
     const REMOVE_META: &str = "DELETE FROM syncserver_meta WHERE name = ?";
     const BEGIN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
         START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-    // It tells no program from another.
-    const COUNT_OTHERS: Option<&str> = None;
+    // It tells no program from another: all connections of this user count. Those it shows without a privilege.
+    const COUNT_OTHERS: Option<&str> = Some(
+        "SELECT CAST(count(*) AS CHAR) FROM information_schema.processlist
+         WHERE db = DATABASE() AND user = SUBSTRING_INDEX(USER(), '@', 1) AND id <> CONNECTION_ID()",
+    );
     const FIND_TABLE: &str =
         "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?";
 

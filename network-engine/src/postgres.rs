@@ -43,6 +43,7 @@ impl Driver for AsyncPgConnection {
     const ADD_META: &str = "INSERT INTO syncserver_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     const CHANGE_META: &str = "UPDATE syncserver_meta SET value = $1 WHERE name = $2 AND value = $3";
     const READ_META: &str = "SELECT value FROM syncserver_meta WHERE name = $1";
+    const WRITE_META: &str = "INSERT INTO syncserver_meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     const REMOVE_META: &str = "DELETE FROM syncserver_meta WHERE name = $1";
     const BEGIN_SNAPSHOT: &str = "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
     const COUNT_OTHERS: Option<&str> = Some(

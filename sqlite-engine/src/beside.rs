@@ -8,6 +8,7 @@ use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
 use syncstorage_db_common::Fault;
 
+use crate::note;
 use crate::open::{self, fault};
 use crate::sql::sql;
 
@@ -26,6 +27,12 @@ pub fn open_to_read(path: &Path) -> Result<SqliteConnection, Fault> {
 pub fn columns(conn: &mut SqliteConnection, table: &str) -> Result<Vec<String>, Fault> {
     let rows = sql::<(Text,)>("SELECT name FROM pragma_table_info(?) ORDER BY cid").bind(table).rows(conn)?;
     Ok(rows.into_iter().map(|(name,): (String,)| name).collect())
+}
+
+/// A note that was left in a file: see [`SqliteEngine::note`](crate::SqliteEngine::note). None in one of another program.
+pub fn note_in(path: &Path, name: &str) -> Result<Option<String>, Fault> {
+    let mut conn = open_to_read(path)?;
+    if columns(&mut conn, "server_meta")?.is_empty() { Ok(None) } else { note::read(&mut conn, name) }
 }
 
 /// Whether another connection, of this process or another one, has the file open. To find out, the file is taken out of

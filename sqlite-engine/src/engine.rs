@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
-use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
-use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint};
+use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, UNFINISHED, unfinished_fault};
 use tempfile::TempDir;
 
 use crate::location::SqliteLocation;
@@ -151,12 +150,13 @@ impl SqliteEngine {
         self.writer.write(work).await
     }
 
-    /// Reads one row of the file, and has the writer answer.
+    /// Reads one row of the file, and has the writer answer. Fails, too, while something fills the database: see
+    /// [`UNFINISHED`].
     pub async fn check(&self) -> Result<(), Fault> {
-        let mut conn = self.reader().await?;
-        let read: Option<(i64,)> = sql::<(BigInt,)>("SELECT count(*) FROM server_meta").row(&mut conn)?;
-        drop(conn);
-        read.ok_or_else(|| Fault::internal("the database does not answer"))?;
+        let unfinished = self.note(UNFINISHED).await?;
+        if let Some(what) = unfinished {
+            return Err(unfinished_fault(&what));
+        }
         // A write that changes nothing: it takes SQLite's lock and comes back, without touching the disk.
         self.write(|_| Ok::<(), Fault>(())).await
     }

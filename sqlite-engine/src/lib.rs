@@ -20,7 +20,7 @@ mod sql;
 mod writer;
 mod writer_status;
 
-pub use beside::{columns, is_in_use, open_to_read};
+pub use beside::{columns, is_in_use, note_in, open_to_read};
 pub use engine::{EngineOptions, Reader, SqliteEngine, snapshot};
 pub use location::{InvalidLocation, SqliteLocation};
 pub use open::OpenError;

@@ -9,6 +9,16 @@ use async_trait::async_trait;
 
 use crate::{Bso, CollectionName, CollectionRef, DbResult, Fault, Sink, SyncTimestamp, UserId};
 
+/// The name of the note in a database that is being filled; its text says what fills it. As long as it is there no server
+/// starts, and one that runs is unwell.
+pub const UNFINISHED: &str = "unfinished";
+
+/// What an engine's `check` says of a database that has the note [`UNFINISHED`].
+#[must_use]
+pub fn unfinished_fault(what: &str) -> Fault {
+    Fault::unavailable(format!("its last {what} did not finish, so that only a part is there; stop this server"))
+}
+
 /// One thing that a storage holds, in no database's terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredItem {

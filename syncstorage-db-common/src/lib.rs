@@ -20,8 +20,8 @@ mod timestamp;
 pub mod testing;
 
 pub use archive::{
-    FoundStore, Growth, NEVER_MS, StorageSource, StorageTarget, StoredBso, StoredItem, expiry_unless_never,
-    found_stores, growth,
+    FoundStore, Growth, NEVER_MS, StorageSource, StorageTarget, StoredBso, StoredItem, UNFINISHED, expiry_unless_never,
+    found_stores, growth, unfinished_fault,
 };
 pub use bso::{Bso, BsoChange, NO_PAYLOAD, Patch, expiry};
 pub use clock::{Clock, MAX_AHEAD_MS, WriteTime, next_write_time};

@@ -86,16 +86,21 @@ pub trait TokenSource: Send + Sync {
     /// Hands over all rows of one moment, and changes nothing: nodes by id, users by uid,
     /// accounts by e-mail and devices by uid and agent, byte for byte, and the numbers at last.
     async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()>;
+
+    /// Whether there are accounts in it at all: not in another server's tables.
+    async fn knows_accounts(&self) -> Result<bool, Fault>;
 }
 
 /// Tables that can be filled from outside, while nobody else uses them.
 #[async_trait]
 pub trait TokenTarget: TokenSource {
-    /// Whether there is no user. A node does not count: a server that was started once may have made one.
+    /// Whether there is no user, no verdict of the operator on an account, and one node at most: a server that was
+    /// started once may have made that one.
     async fn is_empty(&self) -> Result<bool, Fault>;
 
-    /// Removes all users and nodes of the service, and what is noted of accounts and devices. The numbers given so far are not given again.
-    async fn clear(&self) -> Result<(), Fault>;
+    /// Removes all users and nodes of the service, what is noted of devices, and, if `accounts`, of accounts. The numbers
+    /// given so far are not given again.
+    async fn clear(&self, accounts: bool) -> Result<(), Fault>;
 
     /// Adds rows as they are, all of them or none. [`TokenItem::Numbers`] raises the numbers that are given next, and
     /// lowers none.

@@ -25,7 +25,12 @@ const COLUMNS: &str = "
     SELECT CAST(column_name AS CHAR) FROM information_schema.columns
     WHERE table_schema = DATABASE() AND table_name = ?";
 
-const IS_EMPTY: &str = "SELECT uid FROM users WHERE service = ? LIMIT 1";
+/// 1 if something is there that a start of the server has not made.
+const IS_FILLED: &str = "
+    SELECT CAST(
+        EXISTS (SELECT 1 FROM users WHERE service = ?)
+        OR EXISTS (SELECT 1 FROM syncserver_accounts WHERE verdict IS NOT NULL)
+        OR (SELECT count(*) FROM nodes WHERE service = ?) > 1 AS SIGNED)";
 
 const CLEAR_USERS: &str = "DELETE FROM users WHERE service = ?";
 
@@ -94,6 +99,10 @@ impl TokenSource for MysqlTokenArchive {
         }
         numbers.uid = last_number(conn, Table::Users).await?;
         sink.push(TokenItem::Numbers(numbers)).map_err(DbError::Output)
+    }
+
+    async fn knows_accounts(&self) -> Result<bool, Fault> {
+        self.engine.has_table("syncserver_accounts").await
     }
 }
 
@@ -182,16 +191,19 @@ impl TokenTarget for MysqlTokenArchive {
     async fn is_empty(&self) -> Result<bool, Fault> {
         let mut conn = self.engine.connection().await?;
         let service = service::find(&mut conn).await?;
-        let first = sql::<(BigInt,)>(IS_EMPTY).bind::<BigInt, _>(service);
-        Ok(first.row::<_, (i64,)>(&mut conn).await?.is_none())
+        let filled = sql::<(BigInt,)>(IS_FILLED).bind::<BigInt, _>(service).bind::<BigInt, _>(service);
+        Ok(filled.row::<_, (i64,)>(&mut conn).await? == Some((0,)))
     }
 
-    async fn clear(&self) -> Result<(), Fault> {
+    async fn clear(&self, accounts: bool) -> Result<(), Fault> {
         self.engine
-            .transaction("", |conn| {
+            .transaction("", move |conn| {
                 async move {
                     let service = service::lock(conn).await?;
-                    conn.batch("DELETE FROM syncserver_accounts; DELETE FROM syncserver_devices").await?;
+                    if accounts {
+                        conn.batch("DELETE FROM syncserver_accounts").await?;
+                    }
+                    conn.batch("DELETE FROM syncserver_devices").await?;
                     sql(CLEAR_USERS).bind::<BigInt, _>(service).run(conn).await?;
                     sql(CLEAR_NODES).bind::<BigInt, _>(service).run(conn).await.map(drop)
                 }

@@ -34,7 +34,12 @@ const NUMBERS: &str = "
             (SELECT max(id) FROM nodes)
         ), 0)";
 
-const IS_EMPTY: &str = "SELECT uid FROM users WHERE service = $1 LIMIT 1";
+/// 1 if something is there that a start of the server has not made.
+const IS_FILLED: &str = "
+    SELECT CAST(CASE WHEN
+        EXISTS (SELECT 1 FROM users WHERE service = $1)
+        OR EXISTS (SELECT 1 FROM syncserver_accounts WHERE verdict IS NOT NULL)
+        OR (SELECT count(*) FROM nodes WHERE service = $1) > 1 THEN 1 ELSE 0 END AS bigint)";
 
 const CLEAR_USERS: &str = "DELETE FROM users WHERE service = $1";
 
@@ -106,6 +111,10 @@ impl TokenSource for PostgresTokenArchive {
         let (uid, node) = found.unwrap_or_default();
         sink.push(TokenItem::Numbers(Numbers { uid, node })).map_err(DbError::Output)
     }
+
+    async fn knows_accounts(&self) -> Result<bool, Fault> {
+        self.engine.has_table("syncserver_accounts").await
+    }
 }
 
 async fn dump_nodes(conn: &mut Conn, service: i32, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
@@ -169,16 +178,19 @@ impl TokenTarget for PostgresTokenArchive {
     async fn is_empty(&self) -> Result<bool, Fault> {
         let mut conn = self.engine.connection().await?;
         let service = service::load(&mut conn).await?;
-        let first = sql::<(BigInt,)>(IS_EMPTY).bind::<Integer, _>(service);
-        Ok(first.row::<_, (i64,)>(&mut conn).await?.is_none())
+        let filled = sql::<(BigInt,)>(IS_FILLED).bind::<Integer, _>(service);
+        Ok(filled.row::<_, (i64,)>(&mut conn).await? == Some((0,)))
     }
 
-    async fn clear(&self) -> Result<(), Fault> {
+    async fn clear(&self, accounts: bool) -> Result<(), Fault> {
         self.engine
-            .transaction("", |conn| {
+            .transaction("", move |conn| {
                 async move {
                     let service = service::load(conn).await?;
-                    conn.batch("DELETE FROM syncserver_accounts; DELETE FROM syncserver_devices").await?;
+                    if accounts {
+                        conn.batch("DELETE FROM syncserver_accounts").await?;
+                    }
+                    conn.batch("DELETE FROM syncserver_devices").await?;
                     sql(CLEAR_USERS).bind::<Integer, _>(service).run(conn).await?;
                     sql(CLEAR_NODES).bind::<Integer, _>(service).run(conn).await.map(drop)
                 }

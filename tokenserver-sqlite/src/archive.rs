@@ -28,6 +28,12 @@ const BEGIN_SEQUENCE: &str = "
     INSERT INTO sqlite_sequence (name, seq)
     SELECT ?, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = ?)";
 
+/// 1 if something is there that a start of the server has not made.
+const IS_FILLED: &str = "
+    SELECT EXISTS (SELECT 1 FROM users WHERE service = ?)
+        OR EXISTS (SELECT 1 FROM syncserver_accounts WHERE verdict IS NOT NULL)
+        OR (SELECT count(*) FROM nodes WHERE service = ?) > 1";
+
 const ACCOUNTS: &str = "
     SELECT email, verdict, decided_at, refusals, refused_first, refused_last, reason
     FROM syncserver_accounts ORDER BY email";
@@ -68,6 +74,10 @@ impl TokenSource for SqliteTokenSource {
     async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
         dump(&self.path, sink)
     }
+
+    async fn knows_accounts(&self) -> Result<bool, Fault> {
+        Ok(!columns(&mut open_to_read(&self.path)?, "syncserver_accounts")?.is_empty())
+    }
 }
 
 /// The tokenserver's tables of a file that was opened with [`MIGRATIONS`](crate::MIGRATIONS).
@@ -88,6 +98,10 @@ impl TokenSource for SqliteTokenArchive {
     async fn dump(&self, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
         dump(self.engine.path(), sink)
     }
+
+    async fn knows_accounts(&self) -> Result<bool, Fault> {
+        Ok(true)
+    }
 }
 
 #[async_trait]
@@ -95,14 +109,16 @@ impl TokenTarget for SqliteTokenArchive {
     async fn is_empty(&self) -> Result<bool, Fault> {
         let mut conn = self.engine.reader().await?;
         let service = service::load(&mut conn)?.id;
-        let first = sql::<(BigInt,)>("SELECT uid FROM users WHERE service = ? LIMIT 1").bind(service);
-        Ok(first.row::<(i64,)>(&mut conn)?.is_none())
+        let filled: Option<(i64,)> = sql::<(BigInt,)>(IS_FILLED).bind(service).bind(service).row(&mut conn)?;
+        Ok(filled == Some((0,)))
     }
 
-    async fn clear(&self) -> Result<(), Fault> {
-        let clear = |conn: &mut SqliteConnection| {
+    async fn clear(&self, accounts: bool) -> Result<(), Fault> {
+        let clear = move |conn: &mut SqliteConnection| {
             let service = service::load(conn)?.id;
-            sql("DELETE FROM syncserver_accounts").run(conn)?;
+            if accounts {
+                sql("DELETE FROM syncserver_accounts").run(conn)?;
+            }
             sql("DELETE FROM syncserver_devices").run(conn)?;
             sql("DELETE FROM users WHERE service = ?").bind(service).run(conn)?;
             sql("DELETE FROM nodes WHERE service = ?").bind(service).run(conn).map(drop)

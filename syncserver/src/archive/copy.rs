@@ -7,11 +7,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use syncstorage_db_common::{
     BsoId, CollectionName, DbError, DbResult, Fault, Sink, StorageSource, StorageTarget, StoredBso, StoredItem,
+    SyncTimestamp,
 };
-use tokenserver_db_common::{TokenItem, TokenSource, TokenTarget};
+use tokenserver_db_common::{Numbers, TokenItem, TokenSource, TokenTarget};
 
 use super::{Counts, Item};
 use crate::causes::chain;
@@ -24,6 +26,14 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Chunks that wait.
 const WAITING: usize = 2;
+
+/// By so much a restore and an import raise the greatest number of users. A token names its user by number and is good
+/// for an hour; one that was given out after the backup was made names a number that the backup does not know, and that
+/// must not be given to somebody else meanwhile.
+pub const GAP: i64 = 1_000_000;
+
+/// No counter gets here by counting, so that it need not be told of greater numbers.
+const OUT_OF_REACH: i64 = i64::MAX / 2;
 
 /// What is told to stop by somebody else. Clones are the same one.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +81,26 @@ impl Sources {
         }
     }
 
-    /// The same on the thread that it is called on, which has no runtime.
+    /// The URLs of the nodes.
+    pub async fn node_urls(&self) -> DbResult<Vec<String>> {
+        let Some(tokens) = &self.tokens else { return Ok(Vec::new()) };
+        let mut nodes = NodesOnly::default();
+        let dumped = tokens.dump(&mut nodes).await;
+        if !nodes.is_done {
+            dumped?;
+        }
+        Ok(nodes.urls)
+    }
+
+    /// Whether there are accounts in it at all: not in another server's tables.
+    pub async fn know_accounts(&self) -> Result<bool, Fault> {
+        match &self.tokens {
+            Some(tokens) => tokens.knows_accounts().await,
+            None => Ok(false),
+        }
+    }
+
+    /// [`Self::dump`] on the thread that it is called on, which has no runtime.
     pub fn dump_here(&self, now_ms: i64, sink: &mut dyn Sink<Item>) -> Result<(), String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
@@ -89,6 +118,24 @@ struct Into<'a>(&'a mut dyn Sink<Item>);
 impl<T: std::convert::Into<Item> + Send> Sink<T> for Into<'_> {
     fn push(&mut self, item: T) -> io::Result<()> {
         self.0.push(item.into())
+    }
+}
+
+/// Takes the nodes, which come first, and then no more.
+#[derive(Default)]
+struct NodesOnly {
+    urls: Vec<String>,
+    is_done: bool,
+}
+
+impl Sink<TokenItem> for NodesOnly {
+    fn push(&mut self, item: TokenItem) -> io::Result<()> {
+        if let TokenItem::Node(node) = item {
+            self.urls.push(node.url);
+            return Ok(());
+        }
+        self.is_done = true;
+        Err(io::Error::other("these were all nodes"))
     }
 }
 
@@ -113,33 +160,41 @@ impl Targets {
         Ok(self.storage.is_empty().await? && self.tokens.is_empty().await?)
     }
 
-    /// Removes all that is in them.
-    pub async fn clear(&self) -> Result<(), Fault> {
+    /// Removes all that is in them; of the accounts, only if `accounts`.
+    pub async fn clear(&self, accounts: bool) -> Result<(), Fault> {
         self.storage.clear().await?;
-        self.tokens.clear().await
+        self.tokens.clear(accounts).await
     }
 
-    /// Fills them with all that `produce`, on a thread of its own, hands over; what it was. `step` is told after each
-    /// chunk how much is there.
+    /// Fills them with all that `produce` hands over: [`Incoming::begin`] and [`Self::take`] in one.
     pub async fn fill<P>(&self, produce: P, stop: &Stop, step: impl Fn(Counts)) -> Result<Counts, String>
     where
         P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
     {
-        let (sender, mut chunks) = sync_channel(WAITING);
-        let told = stop.clone();
-        let producer = std::thread::spawn(move || {
-            let mut chunker = Chunker { sender, stop: told, chunk: Vec::new(), bytes: 0 };
-            produce(&mut chunker)?;
-            chunker.send().map_err(|error| error.to_string())
-        });
-        let mut counts = Counts::default();
+        self.take(Incoming::begin(produce, stop).await?, 0, step).await
+    }
+
+    /// Fills them with all that comes in; what it was. `step` is told after each chunk how much is there. The greatest
+    /// number of users is that of the source, or the greatest that any of its storage or rows has, and `gap` more.
+    pub async fn take(&self, incoming: Incoming, gap: i64, step: impl Fn(Counts)) -> Result<Counts, String> {
+        let Incoming { mut first, mut chunks, producer } = incoming;
+        let (mut counts, mut numbers) = (Counts::default(), Numbers::default());
         let filled = loop {
-            let (chunk, rest) = next(chunks).await?;
-            chunks = rest;
-            let Some(chunk) = chunk else { break Ok(()) };
+            let chunk = match first.take() {
+                Some(chunk) => Some(chunk),
+                None => {
+                    let (chunk, rest) = next(chunks).await?;
+                    chunks = rest;
+                    chunk
+                }
+            };
+            let Some(mut chunk) = chunk else { break Ok(()) };
             for item in &chunk {
                 counts.add(item);
+                note_numbers(&mut numbers, item);
             }
+            // They come last, when all are known.
+            chunk.retain(|item| !matches!(item, Item::Token(TokenItem::Numbers(_))));
             if let Err(error) = self.load(chunk).await {
                 break Err(chain(&error));
             }
@@ -150,6 +205,8 @@ impl Targets {
         let produced = producer.join().map_err(|_| "the reading thread panicked".to_owned())?;
         filled?;
         produced?;
+        numbers.uid = numbers.uid.saturating_add(gap);
+        self.tokens.load(vec![TokenItem::Numbers(numbers)]).await.map_err(|error| chain(&error))?;
         Ok(counts)
     }
 
@@ -168,6 +225,63 @@ impl Targets {
             self.tokens.load(tokens).await?;
         }
         Ok(())
+    }
+}
+
+/// Raises the numbers to those that an item has.
+fn note_numbers(numbers: &mut Numbers, item: &Item) {
+    let (uid, node) = match item {
+        Item::Storage(StoredItem::Store { user, .. }) => (user.get(), 0),
+        Item::Storage(StoredItem::Collection { at, .. }) => (at.user.get(), 0),
+        Item::Storage(StoredItem::Bso(StoredBso { at, .. })) => (at.user.get(), 0),
+        Item::Token(TokenItem::User(user)) => (user.uid, 0),
+        Item::Token(TokenItem::Node(node)) => (0, node.id),
+        Item::Token(TokenItem::Device(device)) => (device.uid, 0),
+        Item::Token(TokenItem::Account(_)) => (0, 0),
+        Item::Token(TokenItem::Numbers(given)) => (given.uid, given.node),
+    };
+    let within = |number: i64| if number < OUT_OF_REACH { number } else { 0 };
+    numbers.uid = numbers.uid.max(within(uid));
+    numbers.node = numbers.node.max(within(node));
+}
+
+/// What is being read from somewhere, on a thread of its own.
+pub struct Incoming {
+    /// The first of all, if there is any.
+    first: Option<Vec<Item>>,
+    chunks: Receiver<Vec<Item>>,
+    producer: JoinHandle<Result<(), String>>,
+}
+
+impl Incoming {
+    /// Has `produce` hand over what there is, and waits for the first of it.
+    pub async fn begin<P>(produce: P, stop: &Stop) -> Result<Self, String>
+    where
+        P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
+    {
+        let (sender, chunks) = sync_channel(WAITING);
+        let told = stop.clone();
+        let producer = std::thread::spawn(move || {
+            let mut chunker = Chunker { sender, stop: told, chunk: Vec::new(), bytes: 0 };
+            produce(&mut chunker)?;
+            chunker.send().map_err(|error| error.to_string())
+        });
+        let (first, chunks) = next(chunks).await?;
+        if first.is_none() {
+            // It is at its end, and perhaps since it failed.
+            producer.join().map_err(|_| "the reading thread panicked".to_owned())??;
+            return Ok(Self { first, chunks, producer: std::thread::spawn(|| Ok(())) });
+        }
+        Ok(Self { first, chunks, producer })
+    }
+
+    /// Whether nothing comes: no store, no user and no account.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let is_contents =
+            |item: &Item| matches!(item, Item::Storage(_) | Item::Token(TokenItem::User(_) | TokenItem::Account(_)));
+        // A first chunk without any of these holds nodes alone, and there are never so many that it is not the last.
+        !self.first.iter().flatten().any(is_contents)
     }
 }
 
@@ -222,8 +336,17 @@ impl<'a> Sieve<'a> {
 }
 
 impl Sink<Item> for Sieve<'_> {
-    fn push(&mut self, item: Item) -> io::Result<()> {
+    fn push(&mut self, mut item: Item) -> io::Result<()> {
         let named = |name: &CollectionName| CollectionName::new(name.as_str()).is_ok();
+        // A time that no server gives, such as one before the epoch, is as early as can be.
+        let clamp = |time: &mut SyncTimestamp| *time = (*time).max(SyncTimestamp::from_ms(SyncTimestamp::TICK_MS));
+        match &mut item {
+            Item::Storage(StoredItem::Store { modified, .. } | StoredItem::Collection { modified, .. }) => {
+                clamp(modified)
+            }
+            Item::Storage(StoredItem::Bso(StoredBso { bso, .. })) => clamp(&mut bso.modified),
+            Item::Token(_) => {}
+        }
         let good = match &item {
             Item::Storage(StoredItem::Collection { at, .. }) => named(&at.collection),
             Item::Storage(StoredItem::Bso(StoredBso { at, bso, .. })) => {
@@ -263,4 +386,30 @@ impl Sink<Item> for Renaming<'_> {
 #[must_use]
 pub fn same_url(one: &str, other: &str) -> bool {
     one.trim_end_matches('/') == other.trim_end_matches('/')
+}
+
+/// Whether these changes of URLs can be made: an error is a sentence. `nodes` are the URLs that there are.
+pub fn check_renames(nodes: &[String], urls: &[(String, String)]) -> Result<(), String> {
+    let mut seen: Vec<&str> = Vec::new();
+    for (old, new) in urls {
+        if seen.iter().any(|before| same_url(before, old)) {
+            return Err(format!("--node-url names {old} twice"));
+        }
+        if !nodes.iter().any(|node| same_url(node, old)) {
+            let there = if nodes.is_empty() { "none".to_owned() } else { nodes.join(", ") };
+            return Err(format!("--node-url {old}={new}: there is no node {old}; the nodes are: {there}"));
+        }
+        seen.push(old);
+    }
+    let renamed = |node: &String| {
+        urls.iter().find(|(old, _)| same_url(old, node)).map_or_else(|| node.clone(), |(_, new)| new.clone())
+    };
+    let after: Vec<String> = nodes.iter().map(renamed).collect();
+    for (n, (old, url)) in nodes.iter().zip(&after).enumerate() {
+        let others = after.iter().enumerate().filter(|(other, _)| *other != n);
+        if !same_url(old, url) && others.into_iter().any(|(_, other)| same_url(other, url)) {
+            return Err(format!("--node-url {old}={url}: there is a node {url} already"));
+        }
+    }
+    Ok(())
 }

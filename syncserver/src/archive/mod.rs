@@ -12,7 +12,7 @@ pub mod seal;
 pub mod write;
 
 use serde::{Deserialize, Serialize};
-use syncstorage_db_common::StoredItem;
+use syncstorage_db_common::{StoredBso, StoredItem};
 use tokenserver_db_common::TokenItem;
 
 /// One thing that a server keeps.
@@ -22,6 +22,35 @@ pub enum Item {
     Storage(StoredItem),
     /// Of the tokenserver. These come after all of the storage.
     Token(TokenItem),
+}
+
+impl Item {
+    /// What it is, for people, without what is nobody's business.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Storage(StoredItem::Store { user, modified }) => format!("the store of user {user}, of {modified}"),
+            Self::Storage(StoredItem::Collection { at, modified }) => {
+                format!("the collection {} of user {}, of {modified}", at.collection, at.user)
+            }
+            Self::Storage(StoredItem::Bso(StoredBso { at, bso, .. })) => {
+                format!(
+                    "the record {:?} in {} of user {}, of {}",
+                    bso.id.as_str(),
+                    at.collection,
+                    at.user,
+                    bso.modified
+                )
+            }
+            Self::Token(TokenItem::Node(node)) => format!("node {} ({})", node.id, node.url),
+            Self::Token(TokenItem::User(user)) => format!("the row of user {}", user.uid),
+            Self::Token(TokenItem::Account(account)) => format!("what is noted of the account {:?}", account.email),
+            Self::Token(TokenItem::Device(device)) => format!("a device of user {}", device.uid),
+            Self::Token(TokenItem::Numbers(numbers)) => {
+                format!("{} and {} as the last numbers of users and nodes", numbers.uid, numbers.node)
+            }
+        }
+    }
 }
 
 /// How many things there are.

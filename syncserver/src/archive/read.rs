@@ -11,7 +11,7 @@ use super::{Counts, Item};
 
 /// The longest line that there can be: a payload of the largest kind of which every byte is escaped, with room to spare.
 /// A file that has longer ones was made to fill up the memory.
-const LONGEST_LINE: u64 = 64 * 1024 * 1024;
+pub(super) const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
 /// What is wrong with a backup; a sentence, with the place as far as there is one.
 #[derive(Debug, thiserror::Error)]

@@ -307,3 +307,28 @@ fn the_seal_is_found_however_the_bytes_come() {
         }
     }
 }
+
+/// Better no backup today than one that cannot be restored.
+#[test]
+fn what_a_restore_would_refuse_is_not_written_and_named() {
+    let mut all = items();
+    let Item::Storage(StoredItem::Bso(bad)) = &mut all[3] else { panic!("{all:?}") };
+    bad.bso.payload = "secret\0".to_owned();
+    let mut writer = Writer::new(Vec::new(), header(VERSION)).unwrap();
+    let refused = all.into_iter().find_map(|item| writer.push(item).err()).unwrap().to_string();
+    for word in ["user 7", "bookmarks", "U+0000", r#""'\\\"\\\\""#] {
+        assert!(refused.contains(word), "{word}: {refused}");
+    }
+    assert!(!refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn a_sieve_gives_times_that_a_server_gives() {
+    let user = UserId::try_from(7).unwrap();
+    let mut found: Vec<Item> = Vec::new();
+    let mut sieve = super::copy::Sieve::new(&mut found);
+    sieve.push(StoredItem::Store { user, modified: SyncTimestamp::from_ms(-5) }.into()).unwrap();
+    let modified = SyncTimestamp::from_ms(10);
+    assert_eq!(found, [StoredItem::Store { user, modified }.into()]);
+    assert_eq!(read(&backup(found.clone())).unwrap(), found);
+}

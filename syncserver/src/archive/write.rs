@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use ring::digest::{Context, SHA256};
 use syncstorage_db_common::Sink;
 
-use super::format::{End, Header, HeaderLine, Line};
+use super::format::{End, Header, HeaderLine, Line, Place};
+use super::read::LONGEST_LINE;
 use super::seal::Sealing;
 use super::{Counts, Item};
 
@@ -17,6 +18,8 @@ pub struct Writer<W: Write> {
     encoder: zstd::Encoder<'static, Sealing<W>>,
     digest: Context,
     counts: Counts,
+    /// As a reader will go by the lines.
+    place: Place,
     /// The line that is being written.
     line: Vec<u8>,
 }
@@ -26,7 +29,13 @@ impl<W: Write> Writer<W> {
     pub fn new(to: W, header: Header) -> io::Result<Self> {
         let mut encoder = zstd::Encoder::new(Sealing::new(to), LEVEL)?;
         encoder.include_checksum(true)?;
-        let mut writer = Self { encoder, digest: Context::new(&SHA256), counts: Counts::default(), line: Vec::new() };
+        let mut writer = Self {
+            encoder,
+            digest: Context::new(&SHA256),
+            counts: Counts::default(),
+            place: Place::default(),
+            line: Vec::new(),
+        };
         serde_json::to_writer(&mut writer.line, &HeaderLine { syncserver_backup: header })?;
         writer.write_line()?;
         Ok(writer)
@@ -55,9 +64,18 @@ impl<W: Write> Writer<W> {
 }
 
 impl<W: Write + Send> Sink<Item> for Writer<W> {
+    /// Refuses what a [`Reader`](super::read::Reader) would: rather no backup today than one that cannot be restored.
     fn push(&mut self, item: Item) -> io::Result<()> {
-        self.counts.add(&item);
         serde_json::to_writer(&mut self.line, &Line::of(&item))?;
+        let parsed = if self.line.len() as u64 >= LONGEST_LINE {
+            Err("is longer than a line of a backup may be".to_owned())
+        } else {
+            self.place.parse(&self.line).map(drop)
+        };
+        parsed.map_err(|reason| {
+            io::Error::other(format!("{} {reason}. No restore would take that; correct or remove it", item.describe()))
+        })?;
+        self.counts.add(&item);
         self.write_line()
     }
 }

@@ -49,7 +49,7 @@ impl Place {
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File(SqliteLocation::File(one)), Self::File(SqliteLocation::File(other))) => {
-                absolute(one) == absolute(other)
+                absolute(one) == absolute(other) || is_one_file(one, other)
             }
             _ => self == other,
         }
@@ -77,6 +77,19 @@ fn absolute(path: &Path) -> PathBuf {
         .or_else(by_folder)
         .or_else(|| std::path::absolute(path).ok())
         .unwrap_or_else(|| path.into())
+}
+
+/// Whether two names, such as hard links, are of one file.
+#[cfg(unix)]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let file = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    file(one).is_some_and(|found| file(other) == Some(found))
+}
+
+#[cfg(not(unix))]
+fn is_one_file(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// What is kept in a database.

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
+use ring::rand::{SecureRandom, SystemRandom};
 use sqlite_engine::SqliteLocation;
-use syncstorage_db_common::{StorageSource, StorageTarget};
+use syncstorage_db_common::{StorageSource, StorageTarget, UNFINISHED};
 use syncstorage_mysql::MysqlArchive;
 use syncstorage_postgres::PostgresArchive;
 use syncstorage_sqlite::{OthersSource, SqliteArchive, SqliteSource};
@@ -19,8 +21,11 @@ use super::{BackendError, Database, attached, databases, pair};
 use crate::archive::copy::{Sources, Targets};
 use crate::settings::Settings;
 
-/// Under which a database that is being filled has a note, which says what fills it.
-const UNFINISHED: &str = "unfinished";
+/// Under which a target has a random note for a moment: a source in which that is found is the same database.
+const MARK: &str = "copying";
+
+/// So long connections that are being closed may still be seen.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// The databases of the settings.
 pub struct Whole {
@@ -46,12 +51,24 @@ impl Whole {
     pub async fn open(settings: &Settings) -> Result<Self, BackendError> {
         let mut engines = Vec::new();
         for Database { place, contents, settings: database } in databases(settings)? {
-            if is_in_use(&place).await? {
-                return Err(BackendError::InUse { database: place.to_string() });
+            let begun = Instant::now();
+            while is_in_use(&place).await? {
+                if begun.elapsed() > CLOSING {
+                    return Err(BackendError::InUse { database: place.to_string() });
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             engines.push(Engine::open(&place, contents, database, 1).await?);
         }
         Ok(Self::of(engines))
+    }
+
+    /// Takes back what [`Self::begin`] noted; `before` was there.
+    pub async fn take_back(settings: &Settings, before: Option<String>) -> Result<(), BackendError> {
+        for Database { place, contents, settings: database } in databases(settings)? {
+            Engine::open(&place, contents, database, 1).await?.set_note(UNFINISHED, before.clone()).await?;
+        }
+        Ok(())
     }
 
     fn of(engines: Vec<Engine>) -> Self {
@@ -69,6 +86,37 @@ impl Whole {
     #[must_use]
     pub fn describe(&self) -> String {
         self.engines.iter().map(Engine::describe).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Refuses to go on where one of these URLs leads to one of these databases, by whatever name: what is written here
+    /// is found there.
+    pub async fn refuse_sources(&self, urls: &[String]) -> Result<(), BackendError> {
+        if urls.is_empty() {
+            return Ok(());
+        }
+        let mut random = [0; 16];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| BackendError::Fault("the system has no randomness".into()))?;
+        let mark: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut same = Ok(());
+        for engine in &self.engines {
+            engine.set_note(MARK, Some(mark.clone())).await?;
+            same = async {
+                for url in urls {
+                    if note_at(&Place::parse("--from", url)?, MARK).await?.as_ref() == Some(&mark) {
+                        return Err(BackendError::OntoItself { database: engine.describe() });
+                    }
+                }
+                Ok(())
+            }
+            .await;
+            engine.set_note(MARK, None).await?;
+            if same.is_err() {
+                break;
+            }
+        }
+        same
     }
 
     /// What began to fill them and did not get to its end.
@@ -106,6 +154,24 @@ pub(super) async fn refuse_unfinished(engines: &[Engine]) -> Result<(), BackendE
         }
     }
     Ok(())
+}
+
+/// A note in a database, be it of another program.
+async fn note_at(place: &Place, name: &'static str) -> Result<Option<String>, BackendError> {
+    Ok(match place {
+        Place::File(SqliteLocation::File(path)) => sqlite_engine::note_in(path, name)?,
+        Place::File(SqliteLocation::Temporary) => None,
+        Place::Server(location) => match location.kind() {
+            Kind::Postgres => {
+                let engine = postgres(location);
+                if engine.has_table("syncserver_meta").await? { engine.note(name).await? } else { None }
+            }
+            Kind::Mysql => {
+                let engine = mysql(location);
+                if engine.has_table("syncserver_meta").await? { engine.note(name).await? } else { None }
+            }
+        },
+    })
 }
 
 async fn is_in_use(place: &Place) -> Result<bool, BackendError> {

@@ -59,6 +59,7 @@ pub(super) async fn run(settings: &Settings, Arguments { file, force, json }: Ar
         tokenserver: whole.tokenserver.to_owned(),
     };
     let created = header.created.clone();
+    let place = whole.describe();
     let (sources, stop, progress) = (whole.targets.sources(), stop_at_signal()?, Progress::of_unknown_length());
     let (to, shown) = (file.clone(), progress.clone());
     let written = aside(move || match is_dash(&to) {
@@ -68,7 +69,7 @@ pub(super) async fn run(settings: &Settings, Arguments { file, force, json }: Ar
     .await;
     progress.clear();
     let (counts, bytes) = written.map_err(|error| format!("no backup was made: {error}"))?;
-    let summary = format!("Wrote {counts}, {bytes} bytes, to {}.\n", file.display());
+    let summary = format!("Wrote {counts} of {place}, {bytes} bytes, to {}.\n", file.display());
     match (is_dash(&file), json) {
         // The standard output is the backup.
         (true, _) => eprint!("{summary}"),

@@ -10,11 +10,22 @@ use super::confirm::confirm;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstorage_db_common::Sink;
 
-use crate::archive::copy::{Renaming, Stop, same_url};
+use crate::archive::copy::{GAP, Incoming, Renaming, Stop, check_renames, same_url};
 use crate::archive::{Counts, Item};
-use crate::backend::Whole;
+use crate::backend::{BackendError, Whole};
+use crate::causes::chain;
 use crate::settings::Settings;
 use crate::signals::StopSignals;
+
+/// What is known of a source before it is read.
+pub(super) struct Origin {
+    /// Its databases, if it is no file of ours.
+    pub(super) urls: Vec<String>,
+    /// The URLs of its nodes.
+    pub(super) nodes: Vec<String>,
+    /// Whether it tells of accounts; those of the target are kept otherwise.
+    pub(super) accounts: bool,
+}
 
 /// What the commands have in common that fill databases.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,22 +52,57 @@ fn node_url(text: &str) -> Result<(String, String), String> {
 }
 
 impl Filling {
-    /// Fills the databases of the settings with what `produce` hands over; `what` is a noun, such as "restore".
-    pub(super) async fn fill<P>(self, settings: &Settings, what: &'static str, produce: P) -> Result<Counts, String>
+    /// Fills the databases of the settings with what `produce` hands over; `what` is a noun, such as "restore". How much
+    /// it was, and where it is now.
+    pub(super) async fn fill<P>(
+        self,
+        settings: &Settings,
+        what: &'static str,
+        origin: Origin,
+        produce: P,
+    ) -> Result<(Counts, String), String>
     where
         P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
     {
-        let whole = Whole::open(settings).await.map_err(|error| error.to_string())?;
-        self.may_fill(&whole).await?;
+        let failed = |error: BackendError| error.to_string();
+        check_renames(&origin.nodes, &self.node_url).map_err(|error| format!("{error}. Nothing was done"))?;
+        let whole = Whole::open(settings).await.map_err(failed)?;
+        whole.refuse_sources(&origin.urls).await.map_err(failed)?;
+        let before = whole.unfinished().await.map_err(failed)?;
+        let was_empty = self.may_fill(&whole, before.as_deref()).await?;
         let stop = stop_at_signal()?;
-        let failed = |error: crate::backend::BackendError| error.to_string();
+        // From here on no server starts. One that did while the question was waiting for its answer is found now.
         whole.begin(what).await.map_err(failed)?;
-        let progress = Progress::of_unknown_length();
-        let renames = self.node_url;
-        let filled = async {
-            whole.targets.clear().await.map_err(|error| crate::causes::chain(&error))?;
+        drop(whole);
+        let began = async {
+            let whole = Whole::open(settings).await.map_err(failed)?;
+            let renames = self.node_url;
             let produce = move |to: &mut dyn Sink<Item>| produce(&mut Renaming { to, urls: &renames });
-            whole.targets.fill(produce, &stop, |counts| progress.show(&counts)).await
+            let incoming = Incoming::begin(produce, &stop).await?;
+            let storage_is_empty = whole.targets.storage.is_empty().await.map_err(|error| chain(&error))?;
+            let is_empty = storage_is_empty && whole.targets.tokens.is_empty().await.map_err(|error| chain(&error))?;
+            if was_empty && !is_empty {
+                return Err(format!("{} was empty, and is not any more. Stop the server", whole.describe()));
+            }
+            if incoming.is_empty() && !is_empty {
+                return Err(format!("there is nothing to {what}, and {} is not empty", whole.describe()));
+            }
+            Ok((whole, incoming, storage_is_empty))
+        };
+        let (whole, incoming, storage_is_empty) = match began.await {
+            Ok(began) => began,
+            Err(error) => {
+                Whole::take_back(settings, before).await.map_err(failed)?;
+                return Err(format!("{error}. Nothing was done"));
+            }
+        };
+        let progress = Progress::of_unknown_length();
+        let filled = async {
+            if !storage_is_empty {
+                whole.targets.storage.clear().await.map_err(|error| chain(&error))?;
+            }
+            whole.targets.tokens.clear(origin.accounts).await.map_err(|error| chain(&error))?;
+            whole.targets.take(incoming, GAP, |counts| progress.show(&counts)).await
         };
         let filled = filled.await;
         progress.clear();
@@ -69,15 +115,15 @@ impl Filling {
         })?;
         whole.end().await.map_err(failed)?;
         say_of_nodes(settings, &whole).await?;
-        Ok(counts)
+        Ok((counts, whole.describe()))
     }
 
-    async fn may_fill(&self, whole: &Whole) -> Result<(), String> {
+    /// Whether they are empty; otherwise asks.
+    async fn may_fill(&self, whole: &Whole, unfinished: Option<&str>) -> Result<bool, String> {
         let place = whole.describe();
-        let unfinished = whole.unfinished().await.map_err(|error| error.to_string())?;
-        let is_empty = whole.targets.are_empty().await.map_err(|error| crate::causes::chain(&error))?;
+        let is_empty = whole.targets.are_empty().await.map_err(|error| chain(&error))?;
         match unfinished {
-            None if is_empty => return Ok(()),
+            None if is_empty => return Ok(true),
             None if !self.force => {
                 return Err(format!("{place} is not empty. With --force all that is in it is removed first"));
             }
@@ -89,13 +135,14 @@ impl Filling {
             }
             _ => {}
         }
-        confirm(&format!("All that is in {place} is removed first."), "yes", self.yes)
+        confirm(&format!("All that is in {place} is removed first."), "yes", self.yes)?;
+        Ok(false)
     }
 }
 
 /// A database that has moved may still send its users to the old place.
 async fn say_of_nodes(settings: &Settings, whole: &Whole) -> Result<(), String> {
-    let nodes = whole.tokens.nodes().await.map_err(|error| crate::causes::chain(&error))?;
+    let nodes = whole.tokens.nodes().await.map_err(|error| chain(&error))?;
     let public_url = settings.public_url.to_string();
     if nodes.is_empty() || nodes.iter().any(|node| same_url(&node.url, &public_url)) {
         return Ok(());

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use syncstorage_db_common::Clock;
+use syncstorage_db_common::{Clock, DbError};
 
-use super::copying::Filling;
+use super::copying::{Filling, Origin};
 use super::output;
 use crate::archive::copy::Sieve;
 use crate::backend;
+use crate::causes::chain;
 use crate::settings::Settings;
 
 /// Where from, and how.
@@ -30,17 +31,23 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> Result<(),
     let sources = backend::sources(settings, &from, tokenserver_from.as_deref()).await;
     let sources = sources.map_err(|error| error.to_string())?;
     let has_tokens = sources.tokens.is_some();
+    let told_of = |error: DbError| chain(&error);
+    let origin = Origin {
+        urls: [Some(from), tokenserver_from].into_iter().flatten().collect(),
+        nodes: sources.node_urls().await.map_err(told_of)?,
+        accounts: sources.know_accounts().await.map_err(|error| chain(&error))?,
+    };
     let left_out = Arc::new(AtomicU64::new(0));
     let told = Arc::clone(&left_out);
-    let counts = filling
-        .fill(settings, "import", move |sink| {
+    let (counts, place) = filling
+        .fill(settings, "import", origin, move |sink| {
             let mut sieve = Sieve::new(sink);
             sources.dump_here(Clock::system().now_ms(), &mut sieve)?;
             told.store(sieve.left_out, Ordering::SeqCst);
             Ok(())
         })
         .await?;
-    let mut summary = format!("Imported {counts}.\n");
+    let mut summary = format!("Imported {counts} into {place}.\n");
     match left_out.load(Ordering::SeqCst) {
         0 => {}
         some => summary.push_str(&format!(

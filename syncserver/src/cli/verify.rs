@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use syncstorage_db_common::{Clock, Sink, StoredBso, StoredItem};
+use tokenserver_db_common::TokenItem;
 
 use super::copying::{Progress, aside, cannot_read, is_dash, standard_input};
 use super::output;
@@ -102,7 +103,7 @@ fn compare(reader: &mut Reader<Box<dyn Read + Send>>, database: &Sources) -> Res
     dumped?;
     match comparing.next()? {
         None => Ok(reader.counts()),
-        Some(item) => Err(format!("the backup holds {}, which the database does not have", described(&item))),
+        Some(item) => Err(format!("the backup holds {}, which the database does not have", item.describe())),
     }
 }
 
@@ -129,13 +130,13 @@ impl Comparing<'_> {
 impl Sink<Item> for Comparing<'_> {
     fn push(&mut self, item: Item) -> io::Result<()> {
         let difference = match self.next() {
-            Ok(Some(kept)) if kept == item => return Ok(()),
+            Ok(Some(kept)) if kept == item || is_later(&kept, &item) => return Ok(()),
             Ok(Some(kept)) => format!(
                 "the database does not hold what the backup does: the backup goes on with {}, the database with {}",
-                described(&kept),
-                described(&item)
+                kept.describe(),
+                item.describe()
             ),
-            Ok(None) => format!("the database holds {}, which is not in the backup", described(&item)),
+            Ok(None) => format!("the database holds {}, which is not in the backup", item.describe()),
             Err(error) => error,
         };
         self.difference = Some(difference);
@@ -143,23 +144,12 @@ impl Sink<Item> for Comparing<'_> {
     }
 }
 
-/// Without what is nobody's business.
-fn described(item: &Item) -> String {
-    use tokenserver_db_common::TokenItem;
-    match item {
-        Item::Storage(StoredItem::Store { user, modified }) => format!("the store of user {user}, of {modified}"),
-        Item::Storage(StoredItem::Collection { at, modified }) => {
-            format!("the collection {} of user {}, of {modified}", at.collection, at.user)
+/// A restore raises the number of users, and a server gives more.
+fn is_later(kept: &Item, item: &Item) -> bool {
+    match (kept, item) {
+        (Item::Token(TokenItem::Numbers(kept)), Item::Token(TokenItem::Numbers(item))) => {
+            kept.uid <= item.uid && kept.node <= item.node
         }
-        Item::Storage(StoredItem::Bso(StoredBso { at, bso, .. })) => {
-            format!("the record {:?} in {} of user {}, of {}", bso.id.as_str(), at.collection, at.user, bso.modified)
-        }
-        Item::Token(TokenItem::Node(node)) => format!("node {} ({})", node.id, node.url),
-        Item::Token(TokenItem::User(user)) => format!("the row of user {}", user.uid),
-        Item::Token(TokenItem::Account(account)) => format!("what is noted of the account {:?}", account.email),
-        Item::Token(TokenItem::Device(device)) => format!("a device of user {}", device.uid),
-        Item::Token(TokenItem::Numbers(numbers)) => {
-            format!("{} and {} as the last numbers of users and nodes", numbers.uid, numbers.node)
-        }
+        _ => false,
     }
 }

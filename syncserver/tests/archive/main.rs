@@ -8,6 +8,7 @@
 mod imports;
 mod moves;
 mod python;
+mod safety;
 
 use std::path::{Path, PathBuf};
 
@@ -80,7 +81,7 @@ async fn restore(settings: &Settings, backup: &[u8]) -> Counts {
     let whole = Whole::open(settings).await.unwrap();
     let items = items(backup);
     whole.begin("restore").await.unwrap();
-    whole.targets.clear().await.unwrap();
+    whole.targets.clear(true).await.unwrap();
     let stop = Stop::default();
     let produce = move |sink: &mut dyn Sink<Item>| {
         items.into_iter().try_for_each(|item| sink.push(item)).map_err(|e| e.to_string())

@@ -16,7 +16,9 @@ use crate::{Place, backup, items, restore};
 
 const USERS: [i64; 3] = [7, 12, 4_000_000_000];
 
-fn sign_in(email: &str, client_state: &str, generation: i64, now_ms: i64) -> SignIn {
+const LAST: i64 = 4_000_000_010;
+
+pub(crate) fn sign_in(email: &str, client_state: &str, generation: i64, now_ms: i64) -> SignIn {
     let account = Account::new(email, Some(generation), Some(generation), client_state).unwrap();
     SignIn { account, policy: Arc::default(), now_ms }
 }
@@ -85,7 +87,8 @@ fn odd_rows() -> Vec<TokenItem> {
             first_seen: 1,
             last_seen: 2,
         }),
-        TokenItem::Numbers(Numbers { uid: 110, node: 60 }),
+        // What was ever given: no less than any number that the storage knows, but for one that no counter reaches.
+        TokenItem::Numbers(Numbers { uid: LAST, node: 60 }),
     ]
 }
 
@@ -124,7 +127,7 @@ async fn from_sqlite_to_postgres_to_mysql_to_sqlite_not_a_byte_changes() {
     assert!(count(|item| matches!(item, Item::Storage(_))) > 2600);
     assert_eq!(count(|item| matches!(item, Item::Token(TokenItem::Node(_)))), 3);
     assert_eq!(count(|item| matches!(item, Item::Token(TokenItem::User(_)))), 7);
-    assert!(all.contains(&Item::Token(TokenItem::Numbers(Numbers { uid: 110, node: 60 }))));
+    assert!(all.contains(&Item::Token(TokenItem::Numbers(Numbers { uid: LAST, node: 60 }))));
 
     let mut last = original.clone();
     for place in [Place::on(testdb::postgres()), Place::on(testdb::mysql()), Place::sqlite()] {
@@ -142,7 +145,7 @@ async fn check_that_users_go_on(place: &Place, clock: &ManualClock) {
     let opened = backend::open(&place.settings(), clock.clock()).await.unwrap();
     let now_ms = clock.now_ms();
     let new = opened.tokens.sign_in(&sign_in("new@x", "aa", 10, now_ms)).await.unwrap();
-    assert_eq!((new.uid.get(), new.created), (111, true), "{}", place.url());
+    assert_eq!((new.uid.get(), new.created), (LAST + 1, true), "{}", place.url());
     let known = opened.tokens.sign_in(&sign_in("a@x", "bb", 11, now_ms)).await.unwrap();
     assert!(!known.created);
     assert!(opened.tokens.sign_in(&sign_in("a@x", "aa", 10, now_ms)).await.is_err(), "an old key");
@@ -175,10 +178,9 @@ async fn a_database_that_was_not_filled_to_the_end_is_not_served() {
     }
 }
 
-/// As far as the database tells of others: see the documentation for MySQL.
 #[tokio::test]
 async fn a_database_that_a_server_has_open_is_not_filled() {
-    for place in [Place::sqlite(), Place::on(testdb::postgres())] {
+    for place in [Place::sqlite(), Place::on(testdb::postgres()), Place::on(testdb::mysql())] {
         let server = backend::open(&place.settings(), Clock::system()).await.unwrap();
         server.storage.check().await.unwrap();
         let refused = Whole::open(&place.settings()).await.err().unwrap().to_string();

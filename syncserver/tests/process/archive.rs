@@ -282,3 +282,52 @@ async fn a_backup_that_is_interrupted_leaves_no_file() {
     assert!(says.contains("no backup was made: interrupted"), "{says}");
     assert_eq!(files(), 0);
 }
+
+/// A hard link has another path, and the file is the same one.
+#[tokio::test]
+async fn a_database_is_not_imported_into_itself_by_another_name() {
+    let folder = Folder::new();
+    used(&folder).await.stop();
+    let link = folder.path("link.db");
+    fs::hard_link(folder.database(), &link).unwrap();
+    refused(&folder, &["import", "--from", text(&link), "--force", "--yes"])
+        .names(&["is the database of the settings"]);
+    let server = folder.start();
+    assert_eq!(server.user(2).await.kept("a").await, "of another");
+}
+
+#[tokio::test]
+async fn what_holds_nothing_does_not_take_the_place_of_something() {
+    let (nothing, folder) = (Folder::new(), Folder::on_backend());
+    nothing.start().stop();
+    used(&folder).await.stop();
+    let file = nothing.path("backup");
+    done(&nothing, &["backup", text(&file)]);
+    let from = format!("sqlite://{}", nothing.database().display());
+    for fill in [&["restore", text(&file)][..], &["import", "--from", &from]] {
+        refused(&folder, &[fill, &["--force", "--yes"]].concat()).names(&["there is nothing to", "Nothing was done"]);
+    }
+    let server = folder.start();
+    assert_eq!(server.user(2).await.kept("a").await, "of another", "and no note keeps the server from its start");
+}
+
+#[tokio::test]
+async fn a_change_of_urls_that_cannot_be_made_is_told_before_anything_is_cleared() {
+    let folder = Folder::new();
+    let url = ("SYNC_TOKENSERVER__INIT_NODE_URL", "https://old.example");
+    folder.start_with(&[url]).stop();
+    done(&folder, &["node", "add", "https://second.example"]);
+    let file = folder.path("backup");
+    let made = done(&folder, &["backup", text(&file)]);
+    assert!(out(&made).contains(text(&folder.database())), "{made:?}");
+    for (change, says) in [
+        ("https://none.example=https://new.example", "there is no node https://none.example"),
+        ("https://old.example=https://second.example", "there is a node https://second.example already"),
+    ] {
+        refused(&folder, &["restore", text(&file), "--force", "--yes", "--node-url", change]).names(&[says]);
+    }
+    let swapped = ["https://old.example=https://second.example", "https://second.example=https://old.example"];
+    let arguments = ["restore", text(&file), "--force", "--yes", "--node-url", swapped[0], "--node-url", swapped[1]];
+    let restored = done(&folder, &arguments);
+    assert!(out(&restored).contains(text(&folder.database())), "{restored:?}");
+}

@@ -79,7 +79,7 @@ pub async fn rows_of_every_kind_come_back_as_they_were_loaded(t: &dyn Fixture) {
     assert_eq!(dump(t).await, odd());
     let rows = t.users().await;
     assert_eq!(rows.iter().map(|row| row.uid).collect::<Vec<_>>(), [3, 4, 7, 1 << 40]);
-    t.archive().clear().await.unwrap();
+    t.archive().clear(true).await.unwrap();
     assert_eq!(dump(t).await.len(), 1, "what is noted of accounts and devices goes with them");
     assert_eq!((rows[2].replaced_at, rows[2].keys_changed_at, rows[2].nodeid), (Some(0), Some(0), 5));
 }
@@ -104,7 +104,7 @@ pub async fn what_sign_ins_made_is_dumped_by_uid_and_loaded_again(t: &dyn Fixtur
     assert_eq!((old.uid, old.replaced_at, old.nodeid), (first.uid.get(), Some(NOW + 10), node.id));
     assert_eq!((new.uid, new.generation, new.keys_changed_at), (second.uid.get(), 2, Some(2)));
     assert!(last.uid >= new.uid && last.node >= node.id);
-    t.archive().clear().await.unwrap();
+    t.archive().clear(true).await.unwrap();
     t.archive().load(items.clone()).await.unwrap();
     assert_eq!(dump(t).await, items);
     assert_eq!(sign_in(t, &later(request(ALICE, 2, 2, "bb"), 20)).await.uid, second.uid);
@@ -124,9 +124,32 @@ pub async fn a_clear_takes_users_and_nodes_and_keeps_their_numbers(t: &dyn Fixtu
     assert!(t.archive().is_empty().await.unwrap());
     let node = insert_node(t, "https://n", 5, 0, 10).await;
     assert!(t.archive().is_empty().await.unwrap(), "a node is made by a start");
+    insert_node(t, "https://second", 5, 0, 10).await;
+    assert!(!t.archive().is_empty().await.unwrap(), "two nodes are not");
+    t.archive().clear(true).await.unwrap();
+    let refused = AccountItem {
+        email: ALICE.to_owned(),
+        verdict: None,
+        decided_at: None,
+        refusals: 1,
+        refused_first: Some(1),
+        refused_last: Some(1),
+        reason: Some("closed".to_owned()),
+    };
+    let denied = AccountItem { email: BOB.to_owned(), verdict: Some("denied".to_owned()), ..refused.clone() };
+    t.archive().load(vec![TokenItem::Account(refused)]).await.unwrap();
+    assert!(t.archive().is_empty().await.unwrap(), "who was refused does not count");
+    t.archive().load(vec![TokenItem::Account(denied)]).await.unwrap();
+    assert!(!t.archive().is_empty().await.unwrap(), "a verdict does");
+    assert!(t.archive().knows_accounts().await.unwrap());
+    t.archive().clear(false).await.unwrap();
+    let kept = dump(t).await;
+    assert_eq!(kept.iter().filter(|item| matches!(item, TokenItem::Account(_))).count(), 2, "{kept:?}");
+    t.archive().clear(true).await.unwrap();
+    let node = insert_node(t, "https://n", 5, 0, 10).await.max(node);
     let uid = sign_in(t, &request(ALICE, 1, 1, "aa")).await.uid;
     assert!(!t.archive().is_empty().await.unwrap());
-    t.archive().clear().await.unwrap();
+    t.archive().clear(true).await.unwrap();
     assert!(t.archive().is_empty().await.unwrap());
     assert_eq!(dump(t).await.len(), 1, "only the numbers");
     assert!(insert_node(t, "https://n", 5, 0, 10).await > node);
@@ -139,7 +162,7 @@ pub async fn rows_of_other_services_are_neither_dumped_nor_cleared(t: &dyn Fixtu
     insert(t, &super::alice(1, None, "bb")).await;
     let users = |items: &[TokenItem]| items.iter().filter(|item| matches!(item, TokenItem::User(_))).count();
     assert_eq!(users(&dump(t).await), 1);
-    t.archive().clear().await.unwrap();
+    t.archive().clear(true).await.unwrap();
     assert!(t.archive().is_empty().await.unwrap());
     assert_eq!(t.users().await.len(), 1);
 }
