@@ -76,8 +76,9 @@ pub trait TokenDb: Send + Sync {
     async fn nodes(&self) -> Result<Vec<NodeRow>, Fault>;
 
     /// Rows replaced before `older_than_ms` (ms since the epoch) with a uid greater than `after`, by uid, at most
-    /// `limit`. Rows on a node that is down are left out: they stay until it is back. A user's current row may be among
-    /// them, where the user is retired, or has been taken off a node and has not come back since.
+    /// `limit`: those of retired users, and those of users who have another row that is in use. A user who has been taken
+    /// off a node and has not come back since still has nothing but the row there, which stays, with the storage. Rows on
+    /// a node that is down are left out, too: they stay until it is back.
     async fn replaced_rows(
         &self,
         older_than_ms: i64,

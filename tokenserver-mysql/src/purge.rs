@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{ReplacedRow, home};
+use tokenserver_db_common::{RETIRED, ReplacedRow, home};
 
 use crate::sign_in::stored_uid;
 use crate::{devices, service};
@@ -27,7 +27,17 @@ pub(crate) async fn replaced_rows(
                     u.uid, u.email, u.generation, u.keys_changed_at, u.client_state, u.replaced_at, u.nodeid, n.node,
                     EXISTS (SELECT 1 FROM nodes WHERE service = {service})
                 FROM users u LEFT JOIN nodes n ON n.id = u.nodeid
-                WHERE u.service = {service} AND u.replaced_at < ? AND u.uid > ? AND COALESCE(n.downed, 0) = 0
+                WHERE
+                    u.service = {service} AND u.replaced_at < ? AND u.uid > ? AND COALESCE(n.downed, 0) = 0
+                    AND (
+                        u.generation = {RETIRED}
+                        OR EXISTS (
+                            SELECT 1 FROM users present
+                            WHERE
+                                present.email = u.email AND present.service = u.service
+                                AND present.replaced_at IS NULL
+                        )
+                    )
                 ORDER BY u.uid
                 LIMIT ?"
             ));

@@ -4,7 +4,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{ReplacedRow, SERVICE, home};
+use tokenserver_db_common::{RETIRED, ReplacedRow, SERVICE, home};
 
 use crate::sign_in::stored_uid;
 
@@ -15,9 +15,18 @@ const REPLACED: &str = "
     FROM services
         JOIN users ON users.service = services.id
         LEFT JOIN nodes ON nodes.id = users.nodeid
-    WHERE services.service = $1 AND users.replaced_at < $2 AND users.uid > $3 AND coalesce(nodes.downed, 0) = 0
+    WHERE
+        services.service = $1 AND users.replaced_at < $2 AND users.uid > $3 AND coalesce(nodes.downed, 0) = 0
+        AND (
+            users.generation = $4
+            OR EXISTS (
+                SELECT 1 FROM users present
+                WHERE
+                    present.email = users.email AND present.service = users.service AND present.replaced_at IS NULL
+            )
+        )
     ORDER BY users.uid
-    LIMIT $4";
+    LIMIT $5";
 
 /// What was noted of the row goes with it.
 const FORGET: &str = "
@@ -45,6 +54,7 @@ pub(crate) async fn replaced_rows(
                 .bind::<Text, _>(SERVICE)
                 .bind::<BigInt, _>(older_than_ms)
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get))
+                .bind::<BigInt, _>(RETIRED)
                 .bind::<BigInt, _>(i64::from(limit));
             statement.rows(conn)
         })

@@ -4,7 +4,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{ReplacedRow, home};
+use tokenserver_db_common::{RETIRED, ReplacedRow, home};
 
 use crate::devices;
 use crate::service;
@@ -15,7 +15,16 @@ const REPLACED: &str = "
         users.uid, users.email, users.generation, users.keys_changed_at, users.client_state, users.replaced_at,
         users.nodeid, nodes.node
     FROM users LEFT JOIN nodes ON nodes.id = users.nodeid
-    WHERE users.service = ? AND users.replaced_at < ? AND users.uid > ? AND coalesce(nodes.downed, 0) = 0
+    WHERE
+        users.service = ? AND users.replaced_at < ? AND users.uid > ? AND coalesce(nodes.downed, 0) = 0
+        AND (
+            users.generation = ?
+            OR EXISTS (
+                SELECT 1 FROM users AS present
+                WHERE
+                    present.email = users.email AND present.service = users.service AND present.replaced_at IS NULL
+            )
+        )
     ORDER BY users.uid
     LIMIT ?";
 
@@ -35,6 +44,7 @@ pub(crate) fn replaced_rows(
         .bind(service.id)
         .bind(older_than_ms)
         .bind(after.map_or(-1, UserId::get))
+        .bind(RETIRED)
         .bind(i64::from(limit))
         .rows::<Row>(conn)?;
     rows.into_iter()

@@ -115,7 +115,7 @@ pub enum BackendError {
     #[error(
         "master_secret is not set. With a database on a server it has to be, so that every process which uses that \
          database has the same: set SYNC_MASTER_SECRET, or SYNC_MASTER_SECRET_FILE, to a long random text, such as \
-         `openssl rand -hex 32` prints"
+         `syncserver generate-secret` prints"
     )]
     NoSecret,
     /// The secret is gone.

@@ -23,7 +23,7 @@ pub(super) struct Completions {
 /// `syncserver man`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Man {
-    /// Write one page for each command into this folder, rather than print that of the program.
+    /// Write one page for each command into this folder, which is made if need be, rather than print that of the program.
     #[arg(long, value_name = "FOLDER")]
     out_dir: Option<PathBuf>,
 }
@@ -42,7 +42,8 @@ pub(super) fn completions(arguments: Completions) -> Result<(), String> {
 
 pub(super) fn man(arguments: &Man) -> Result<(), String> {
     match &arguments.out_dir {
-        Some(folder) => clap_mangen::generate_to(Arguments::command(), folder)
+        Some(folder) => std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder))
             .map_err(|error| format!("cannot write manual pages into {}: {error}", folder.display())),
         None => {
             let mut page = Vec::new();

@@ -257,7 +257,8 @@ async fn drain(operator: &Operator<'_>, Drain { node, moves, yes }: Drain) -> Re
     let users = users.iter().find(|(id, _)| *id == node.id).map_or(0, |(_, users)| *users);
     let what = format!(
         "This sends {users} users away from {name}. No data is moved: each gets new, empty storage on another node at the \
-         next sign-in, where its devices upload what they have. What they left behind is deleted a day later."
+         next sign-in, where its devices upload what they have. What a user left behind is deleted once the user has come \
+         back, and not before."
     );
     confirm(&what, &node.id.to_string(), yes)?;
     stop_new_users(operator, &node).await?;

@@ -11,6 +11,9 @@ use super::{Settings, secret_file};
 /// What stands in place of a secret.
 const HIDDEN: &str = "(hidden)";
 
+/// The parameters of a database's URL whose values are no secrets.
+const SHOWN_PARAMETERS: [&str; 7] = ["host", "port", "socket", "sslmode", "ssl-mode", "sslrootcert", "ssl-ca"];
+
 /// A setting as it holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Effective {
@@ -71,7 +74,8 @@ fn given(values: &Values, setting: &Setting) -> Value {
         return json!(values.text(path).map(without_password).unwrap_or_default());
     }
     if HAVE_A_FILE.contains(&path) || path == "sentry_dsn" {
-        return json!(HIDDEN);
+        // The one secret that has a default: an empty list.
+        return if values.is_set(path) { json!(HIDDEN) } else { json!([]) };
     }
     if path == COLLECTIONS {
         return values.json(path).ok().flatten().unwrap_or_default();
@@ -125,7 +129,7 @@ fn without_password(url: &str) -> String {
     let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
     let parameters = parameters.map_or_else(String::new, |all| {
         let each = all.split('&').map(|parameter| match parameter.split_once('=') {
-            Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}={HIDDEN}"),
+            Some((name, _)) if !SHOWN_PARAMETERS.contains(&name) => format!("{name}={HIDDEN}"),
             _ => parameter.to_owned(),
         });
         format!("?{}", each.collect::<Vec<_>>().join("&"))
@@ -185,7 +189,10 @@ mod tests {
         let text = all.iter().map(Effective::line).collect::<String>() + &serde_json::to_string(&all).unwrap();
         assert!(!text.contains("hush"), "{text}");
         assert_eq!(of(&all, "syncstorage.database_url").value, "postgres://me:(hidden)@host/db?sslmode=require");
-        assert_eq!(of(&all, "tokenserver.database_url").value, "mysql://me:(hidden)@host/db?password=(hidden)&x=1");
+        assert_eq!(
+            of(&all, "tokenserver.database_url").value,
+            "mysql://me:(hidden)@host/db?password=(hidden)&x=(hidden)"
+        );
         assert_eq!(of(&all, "master_secret").line(), "#master_secret = \"(hidden)\"  # SYNC_MASTER_SECRET_FILE");
     }
 

@@ -201,7 +201,12 @@ async fn a_user_who_is_retired_stays_so() {
     assert!(site.refused(&["user", "retire", ALICE]).contains("--yes"));
     assert_eq!(site.done(&["user", "retire", ALICE, "--yes"]), format!("Retired {ALICE}.\n"));
     assert!(site.done(&["user", "retire", &uid.to_string(), "--yes"]).contains("already"));
-    assert_eq!(site.ask(ALICE, PHONE).await.status, 401);
+    assert_eq!(site.ask(ALICE, PHONE).await.status, 403);
+    assert_eq!(
+        site.json(&["user", "list", "--denied", "--json"]).as_array().unwrap().len(),
+        1,
+        "also when the row is gone"
+    );
     assert_eq!(site.json(&["user", "list", "--json"]), json!([]));
     assert_eq!(site.json(&["user", "list", "--retired", "--json"])[0]["uid"], uid);
     assert_eq!(site.json(&["user", "show", ALICE, "--json"])["retired"], true);

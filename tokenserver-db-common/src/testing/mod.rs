@@ -119,6 +119,7 @@ macro_rules! conformance_suite {
             operations::a_deleted_account_is_retired_in_all_its_rows,
             operations::a_changed_password_raises_the_generation_of_the_current_row_and_never_lowers_it,
             operations::replaced_rows_are_listed_by_uid_in_pages,
+            operations::the_only_row_of_a_user_who_has_not_come_back_is_kept,
             operations::replaced_rows_say_where_the_storage_is_except_on_a_node_that_is_down,
             operations::only_a_replaced_row_can_be_forgotten,
             operations::a_uid_is_never_given_twice,

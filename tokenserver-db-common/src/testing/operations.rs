@@ -68,6 +68,22 @@ pub async fn replaced_rows_are_listed_by_uid_in_pages(t: &dyn Fixture) {
     assert_eq!(page(NOW - 100, Some(uids[4]), 3).await, []);
 }
 
+pub async fn the_only_row_of_a_user_who_has_not_come_back_is_kept(t: &dyn Fixture) {
+    let replaced = StoredUser { replaced_at: Some(NOW - 100), ..alice(10, Some(5), "aa") };
+    let away = insert(t, &replaced).await;
+    insert(t, &StoredUser { email: BOB.into(), ..alice(10, Some(5), "aa") }).await;
+    let found = async || -> Vec<i64> {
+        let rows = t.db().replaced_rows(NOW, None, 10).await.unwrap();
+        rows.iter().map(|row| row.uid.get()).collect()
+    };
+    assert_eq!(found().await, [], "somebody else's row does not stand for it");
+    let back = sign_in(t, &request(ALICE, 10, 5, "aa")).await;
+    assert!(!back.created && back.uid.get() != away);
+    assert_eq!(found().await, [away]);
+    t.db().retire_user(BOB, NOW - 100).await.unwrap();
+    assert_eq!(found().await.len(), 2, "a retired user does not come back");
+}
+
 pub async fn replaced_rows_say_where_the_storage_is_except_on_a_node_that_is_down(t: &dyn Fixture) {
     let replaced = |nodeid, keys_changed_at| StoredUser {
         replaced_at: Some(NOW - 10),

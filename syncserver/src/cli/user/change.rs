@@ -123,7 +123,7 @@ pub(super) async fn delete(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     );
     confirm(&what, &uid.to_string(), yes)?;
     let (admin, tokens) = (&operator.databases.admin, &operator.databases.tokens);
-    // First of all, so that whatever cannot be deleted now is left to the purge, and no device is sent there any more.
+    // First of all, so that no device is sent there any more, whatever cannot be deleted now.
     admin.replace_user(&user.email, operator.clock.now_ms()).await.map_err(failed)?;
     let mut failures = Vec::new();
     // Only the rows that were seen: a device may have come back as a new user in the meantime.
@@ -137,7 +137,7 @@ pub(super) async fn delete(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     }
     if !failures.is_empty() {
         return Err(format!(
-            "{}\nThe user is out of use, and the server's purge tries again in a day; or run this command again",
+            "{}\nThe user is out of use, and the storage is still there: run this command again",
             failures.join("\n")
         ));
     }
@@ -165,10 +165,12 @@ pub(super) async fn retire(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     let uid = user.current.row.uid;
     let account = clean(account_of(&user.email));
     let what = format!(
-        "This retires {account} (uid {uid}): it is refused for good, and all that it has stored is deleted by the first \
+        "This retires {account} (uid {uid}): it is denied for good, and all that it has stored is deleted by the first \
          purge a day from now."
     );
     confirm(&what, &uid.to_string(), yes)?;
+    // The row that is retired goes with the purge, and an account that still exists could come back after that.
+    say(operator, &user.email, Some(Said::Denied)).await?;
     let changed = operator.databases.tokens.retire_user(&user.email, operator.clock.now_ms()).await.map_err(failed)?;
     print(&match changed {
         true => format!("Retired {account}.\n"),

@@ -19,7 +19,7 @@ pub(super) struct User {
 /// What a text may mean.
 fn readings(text: &str) -> Vec<UserFilter> {
     if text.contains('@') {
-        return vec![UserFilter::Email(text.to_owned())];
+        return vec![UserFilter::Email(email(text))];
     }
     // Also where it is all digits: nobody writes a uid like that.
     if is_hex(text) {
@@ -29,6 +29,14 @@ fn readings(text: &str) -> Vec<UserFilter> {
     match text.parse::<UserId>() {
         Ok(uid) => vec![UserFilter::Uid(uid), account],
         Err(_) => vec![account],
+    }
+}
+
+/// What stands before and after an `@`, as the database has it: where that is an id of Mozilla's, in lower case.
+fn email(text: &str) -> String {
+    match text.split_once('@') {
+        Some((id, _)) if is_hex(id) => text.to_ascii_lowercase(),
+        _ => text.to_owned(),
     }
 }
 
@@ -76,10 +84,11 @@ impl Operator<'_> {
             return Ok(user.email);
         }
         let domain = &self.settings.tokenserver.fxa_email_domain;
-        if let Some((id, of)) = text.split_once('@') {
-            let is_known = self.databases.admin.account(text).await.map_err(failed)?.is_some();
-            return match of == domain && !id.is_empty() || is_known {
-                true => Ok(text.to_owned()),
+        if let Some((id, _)) = text.split_once('@') {
+            let email = email(text);
+            let is_known = self.databases.admin.account(&email).await.map_err(failed)?.is_some();
+            return match email.ends_with(&format!("@{domain}")) && !id.is_empty() || is_known {
+                true => Ok(email),
                 false => Err(format!(
                     "{text} is no account's id. An account is known by its id at the accounts server, not by its e-mail \
                      address: `syncserver user list --pending` shows the ids of those who were refused"
@@ -112,6 +121,10 @@ mod tests {
         let account = |text: &str| UserFilter::FxaUid(text.to_owned());
         for (text, expected) in [
             ("a11ce@accounts.example", vec![UserFilter::Email("a11ce@accounts.example".to_owned())]),
+            (
+                "A11CE000000000000000000000000001@API.example",
+                vec![UserFilter::Email("a11ce000000000000000000000000001@api.example".to_owned())],
+            ),
             ("12@x", vec![UserFilter::Email("12@x".to_owned())]),
             ("A11CE000000000000000000000000001", vec![account("a11ce000000000000000000000000001")]),
             ("00000000000000000000000000000001", vec![account("00000000000000000000000000000001")]),
