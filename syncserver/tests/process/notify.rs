@@ -63,10 +63,11 @@ async fn it_is_ready_when_it_answers_and_says_when_it_stops() {
     // It listened, and a request that comes only now is answered: the address is in the log.
     let log = BufReader::new(child.stderr.take().unwrap());
     let line = log.lines().map(Result::unwrap).find(|line| line.contains("listening")).unwrap();
-    let port = line.split("127.0.0.1:").nth(1).unwrap().split(|c: char| !c.is_ascii_digit()).next().unwrap();
-    let mut connection = Connection::connect(format!("127.0.0.1:{port}").parse().unwrap()).await.unwrap();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = line["address"].as_str().unwrap();
+    let mut connection = Connection::connect(address.parse().unwrap()).await.unwrap();
     assert_eq!(connection.send(&Request::get("/__heartbeat__")).await.unwrap().status, 200);
-    let status = format!("STATUS=Serving http://127.0.0.1:{port}");
+    let status = format!("STATUS=Serving http://{address}");
     assert!(has(&heard[heard.len() - 1..], &status), "{heard:?}");
     assert!(has(&heard, "STATUS=Opening the databases") && !has(&heard, "STOPPING=1"), "{heard:?}");
     // Nobody has asked for a watchdog.
