@@ -142,7 +142,7 @@ impl<C: Driver> Engine<C> {
             Some(value) => conn.change(C::WRITE_META, vec![name.to_owned(), value]).await,
             None => conn.change(C::REMOVE_META, vec![name.to_owned()]).await,
         };
-        Ok(changed.map(drop)?)
+        changed.map(drop)
     }
 
     /// Runs `work`, which only reads, on a connection outside of any transaction. It is begun anew where its connection

@@ -342,7 +342,7 @@ impl Sink<Item> for Sieve<'_> {
         let clamp = |time: &mut SyncTimestamp| *time = (*time).max(SyncTimestamp::from_ms(SyncTimestamp::TICK_MS));
         match &mut item {
             Item::Storage(StoredItem::Store { modified, .. } | StoredItem::Collection { modified, .. }) => {
-                clamp(modified)
+                clamp(modified);
             }
             Item::Storage(StoredItem::Bso(StoredBso { bso, .. })) => clamp(&mut bso.modified),
             Item::Token(_) => {}

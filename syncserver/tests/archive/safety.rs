@@ -80,8 +80,7 @@ async fn a_server_on_a_database_that_is_being_filled_is_unwell() {
         // A second one takes the place of the first.
         whole.begin("import").await.unwrap();
         whole.begin("restore").await.unwrap();
-        let why = server.storage.check().await.unwrap_err().to_string();
-        let why = format!("{why} {:?}", server.storage.check().await.unwrap_err());
+        let why = format!("{:?}", server.storage.check().await.unwrap_err());
         assert!(why.contains("its last restore did not finish"), "{why}");
         whole.end().await.unwrap();
         server.storage.check().await.unwrap();

@@ -316,7 +316,7 @@ async fn a_change_of_urls_that_cannot_be_made_is_told_before_anything_is_cleared
     let folder = Folder::new();
     let url = ("SYNC_TOKENSERVER__INIT_NODE_URL", "https://old.example");
     folder.start_with(&[url]).stop();
-    done(&folder, &["node", "add", "https://second.example"]);
+    done(&folder, &["node", "add", "https://second.example", "--capacity", "5"]);
     let file = folder.path("backup");
     let made = done(&folder, &["backup", text(&file)]);
     assert!(out(&made).contains(text(&folder.database())), "{made:?}");
