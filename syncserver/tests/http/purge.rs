@@ -78,7 +78,7 @@ async fn another_node_is_asked_to_delete_and_one_that_does_not_answer_is_asked_a
     let silent = tokens.add_node("http://127.0.0.1:9", 10);
     tokens.sql(&format!(
         "UPDATE nodes SET downed = 1 WHERE id = {down};
-         UPDATE users SET replaced_at = 1000;
+         UPDATE users SET generation = 9223372036854775807, replaced_at = 1000;
          UPDATE users SET nodeid = {down} WHERE email LIKE '{BOB}%';
          UPDATE users SET nodeid = {silent} WHERE email LIKE 'carol%'"
     ));
@@ -111,14 +111,14 @@ async fn wait_for_failure(tokens: &Tokenserver) -> String {
     panic!("{:#?}", tokens.server.log_lines());
 }
 
-/// Three users on a node, all of them replaced, when the server starts to purge.
+/// Three users on a node, all of them retired, when the server starts to purge.
 async fn replaced_on(node: &str) -> Tokenserver {
     let tokens = Tokenserver::start();
     tokens.add_node(node, 10);
     for fxa_uid in [ALICE, BOB, "carol"] {
         tokens.let_in(&Device::of(fxa_uid)).await;
     }
-    tokens.sql("UPDATE users SET replaced_at = 1000");
+    tokens.sql("UPDATE users SET generation = 9223372036854775807, replaced_at = 1000");
     tokens.restart_with(&[EVERY_SECOND])
 }
 
@@ -134,7 +134,9 @@ async fn a_node_that_does_not_answer_is_asked_once_a_round_and_holds_up_nobody()
     let tokens = replaced_on(&node).await;
     // One who comes after them, and whose node is gone.
     tokens.let_in(&Device::of("dave")).await;
-    tokens.sql("UPDATE users SET replaced_at = 1000, nodeid = 4711 WHERE email LIKE 'dave%'");
+    tokens.sql(
+        "UPDATE users SET generation = 9223372036854775807, replaced_at = 1000, nodeid = 4711 WHERE email LIKE 'dave%'",
+    );
     wait_for_rows(&tokens, "dave", 0).await;
     let wait = || times.recv_timeout(Duration::from_secs(10)).unwrap();
     let (first, second) = (wait(), wait());
@@ -163,7 +165,30 @@ async fn what_was_on_a_node_that_is_gone_is_forgotten() {
     tokens.add_node("http://127.0.0.1:9", 10);
     tokens.add_node("http://127.0.0.1:9/other", 10);
     tokens.let_in(&Device::of(ALICE)).await;
-    tokens.sql("UPDATE users SET replaced_at = 1000, nodeid = 4711");
+    tokens.sql("UPDATE users SET generation = 9223372036854775807, replaced_at = 1000, nodeid = 4711");
     let tokens = tokens.restart_with(&[EVERY_SECOND]);
     wait_for_rows(&tokens, ALICE, 0).await;
+}
+
+#[tokio::test]
+async fn a_user_who_was_taken_off_a_node_and_has_not_come_back_keeps_what_is_there() {
+    let tokens = Tokenserver::start();
+    let device = Device::of(ALICE);
+    let mut away = tokens.storage(&device).await;
+    assert_eq!(away.put(RECORD, r#"{"payload":"old"}"#).await.status, 200);
+    let (replaced_long_ago, _) = replaced(&tokens, BOB).await;
+    tokens.sql(&format!(
+        "UPDATE users SET replaced_at = 1000 WHERE uid IN ({}, {})",
+        away.token.uid, replaced_long_ago.token.uid
+    ));
+    let tokens = tokens.restart_with(&[EVERY_SECOND]);
+    wait_for_rows(&tokens, BOB, 1).await;
+    assert_eq!(tokens.rows(ALICE).len(), 1);
+    let mut away = again(&tokens, away).await;
+    assert_eq!(away.get(RECORD).await.json()["payload"], "old");
+    // Back, with a new place; what is at the old one is nobody's any more.
+    let back = tokens.storage(&device).await;
+    assert_ne!(back.token.uid, away.token.uid);
+    wait_for_rows(&tokens, ALICE, 1).await;
+    assert_eq!(away.get("/info/collections").await.text(), "{}");
 }
