@@ -315,7 +315,9 @@ async fn what_holds_nothing_does_not_take_the_place_of_something() {
 async fn a_change_of_urls_that_cannot_be_made_is_told_before_anything_is_cleared() {
     let folder = Folder::new();
     let url = ("SYNC_TOKENSERVER__INIT_NODE_URL", "https://old.example");
-    folder.start_with(&[url]).stop();
+    let server = folder.start_with(&[url]);
+    server.user(1).await.keep("a", "b").await;
+    server.stop();
     done(&folder, &["node", "add", "https://second.example", "--capacity", "5"]);
     let file = folder.path("backup");
     let made = done(&folder, &["backup", text(&file)]);
