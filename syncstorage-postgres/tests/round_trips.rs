@@ -123,7 +123,9 @@ async fn every_operation_is_one_round_trip() {
         }
         assert!(counted.table.len() > 25);
         // The first use of a name by its number is another statement than the one by name.
-        let over: Vec<_> = counted.table.iter().filter(|(_, turns)| *turns != 1).collect();
+        // A heartbeat, of which there is one a second at most, writes and reads.
+        let budget = |name: &str| if name == "check" { 2 } else { 1 };
+        let over: Vec<_> = counted.table.iter().filter(|(name, turns)| *turns != budget(name)).collect();
         assert!(over.is_empty(), "not one round trip: {over:?}");
     }
 }
