@@ -34,7 +34,7 @@ build: ## Build the server: target/release/syncserver
 	cargo build --release --bin syncserver
 
 test: ## Run all tests but the one with real Firefoxes, on BACKENDS
-	.ci/install nginx nginx apache2 apache2-bin caddy caddy curl curl systemd-analyze systemd
+	.ci/install nginx nginx apache2 apache2-bin caddy caddy curl curl systemd-analyze systemd promtool prometheus
 	$(TESTDB) $(BACKENDS) -- cargo test $(CRATES)
 	$(TESTDB) $(BACKENDS) -- sh -c 'for b in $(EACH); do TEST_BACKEND=$$b cargo test $(WHOLE) || exit 1; done'
 
