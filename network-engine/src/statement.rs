@@ -7,12 +7,12 @@ use diesel::QueryResult;
 use diesel::backend::Backend;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::serialize::ToSql;
-use diesel::sql_types::HasSqlType;
+use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel_async::RunQueryDsl;
 use diesel_async::methods::{ExecuteDsl, LoadQuery};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
-use syncstorage_db_common::Fault;
+use syncstorage_db_common::{Bind, Fault};
 
 use crate::connection::Connection;
 use crate::driver::Driver;
@@ -47,6 +47,21 @@ impl<'a, DB: Backend, Row> Sql<'a, DB, Row> {
     {
         self.values.push(Box::new(Typed::<ST, T> { value, sql_type: PhantomData }));
         self
+    }
+
+    /// Gives the next placeholders theirs. Postgres converts an integer for a narrower column, or says that it does not
+    /// fit.
+    #[must_use]
+    pub fn bind_all(self, values: impl IntoIterator<Item = Bind<'a>>) -> Self
+    where
+        DB: HasSqlType<BigInt> + HasSqlType<Text>,
+        Option<i64>: ToSql<Nullable<BigInt>, DB>,
+        Option<&'a str>: ToSql<Nullable<Text>, DB>,
+    {
+        values.into_iter().fold(self, |statement, value| match value {
+            Bind::Integer(number) => statement.bind::<Nullable<BigInt>, _>(number),
+            Bind::Text(text) => statement.bind::<Nullable<Text>, _>(text),
+        })
     }
 }
 

@@ -25,5 +25,5 @@ pub use engine::{EngineOptions, Reader, SqliteEngine, snapshot};
 pub use location::{InvalidLocation, SqliteLocation};
 pub use open::OpenError;
 pub use space::give_back;
-pub use sql::{Bind, Sql, sql};
+pub use sql::{Sql, sql};
 pub use writer_status::{COMMIT_SIZES, WriterStatus};

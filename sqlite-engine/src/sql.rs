@@ -9,42 +9,9 @@ use diesel::query_dsl::methods::LoadQuery;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel::{QueryResult, RunQueryDsl};
-use syncstorage_db_common::Fault;
+use syncstorage_db_common::{Bind, Fault};
 
 use crate::open::fault;
-
-/// A value for a `?` of a statement.
-#[derive(Debug)]
-pub enum Bind<'a> {
-    /// An integer or NULL.
-    Integer(Option<i64>),
-    /// A text or NULL.
-    Text(Option<&'a str>),
-}
-
-impl From<i64> for Bind<'_> {
-    fn from(value: i64) -> Self {
-        Self::Integer(Some(value))
-    }
-}
-
-impl From<Option<i64>> for Bind<'_> {
-    fn from(value: Option<i64>) -> Self {
-        Self::Integer(value)
-    }
-}
-
-impl<'a> From<&'a str> for Bind<'a> {
-    fn from(value: &'a str) -> Self {
-        Self::Text(Some(value))
-    }
-}
-
-impl<'a> From<Option<&'a str>> for Bind<'a> {
-    fn from(value: Option<&'a str>) -> Self {
-        Self::Text(value)
-    }
-}
 
 /// A statement with its values; `Row` is the SQL type of its rows, a tuple.
 ///
@@ -66,6 +33,13 @@ impl<'a, Row> Sql<'a, Row> {
     #[must_use]
     pub fn bind(mut self, value: impl Into<Bind<'a>>) -> Self {
         self.binds.push(value.into());
+        self
+    }
+
+    /// Gives the next ones theirs.
+    #[must_use]
+    pub fn bind_all(mut self, values: impl IntoIterator<Item = Bind<'a>>) -> Self {
+        self.binds.extend(values);
         self
     }
 }

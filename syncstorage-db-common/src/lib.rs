@@ -7,6 +7,7 @@
 //! With the feature `testing`, [`testing`] holds the conformance suite that every backend runs.
 
 mod archive;
+mod bind;
 mod bso;
 mod clock;
 mod db;
@@ -23,6 +24,7 @@ pub use archive::{
     FoundStore, Growth, NEVER_MS, StorageSource, StorageTarget, StoredBso, StoredItem, UNFINISHED, expiry_unless_never,
     found_stores, growth, unfinished_fault,
 };
+pub use bind::Bind;
 pub use bso::{Bso, BsoChange, NO_PAYLOAD, Patch, expiry};
 pub use clock::{Clock, MAX_AHEAD_MS, WriteTime, next_write_time};
 pub use db::{Db, Deletion, PoolStatus, PurgeBudget, Purged, SecretClaim, SecretFingerprint, Sink, Stamped, Written};

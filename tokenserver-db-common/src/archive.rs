@@ -1,7 +1,8 @@
 //! The users and nodes as a whole: for backups, and for moves from one database to another.
 
 use async_trait::async_trait;
-use syncstorage_db_common::{DbResult, Fault, Sink};
+use diesel::Queryable;
+use syncstorage_db_common::{Bind, DbResult, Fault, Sink};
 
 /// One row of the tokenserver's tables, with all its columns, in no database's terms. The row of the service is
 /// implied: all of them are of [`SERVICE`](crate::SERVICE), whatever its id is.
@@ -19,8 +20,56 @@ pub enum TokenItem {
     Numbers(Numbers),
 }
 
+impl TokenItem {
+    /// The values of the row, in the order of its fields; those of users and nodes have the id of the `service` behind
+    /// their own. None for the numbers, which are no row.
+    #[must_use]
+    pub fn values(&self, service: i64) -> Vec<Bind<'_>> {
+        match self {
+            Self::Node(node) => vec![
+                node.id.into(),
+                service.into(),
+                node.url.as_str().into(),
+                node.available.into(),
+                node.current_load.into(),
+                node.capacity.into(),
+                node.downed.into(),
+                node.backoff.into(),
+            ],
+            Self::User(user) => vec![
+                user.uid.into(),
+                service.into(),
+                user.email.as_str().into(),
+                user.generation.into(),
+                user.client_state.as_str().into(),
+                user.created_at.into(),
+                user.replaced_at.into(),
+                user.nodeid.into(),
+                user.keys_changed_at.into(),
+            ],
+            Self::Account(account) => vec![
+                account.email.as_str().into(),
+                account.verdict.as_deref().into(),
+                account.decided_at.into(),
+                account.refusals.into(),
+                account.refused_first.into(),
+                account.refused_last.into(),
+                account.reason.as_deref().into(),
+            ],
+            Self::Device(device) => vec![
+                device.uid.into(),
+                device.agent.as_str().into(),
+                device.user_agent.as_str().into(),
+                device.first_seen.into(),
+                device.last_seen.into(),
+            ],
+            Self::Numbers(_) => Vec::new(),
+        }
+    }
+}
+
 /// A row of `nodes`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 #[expect(missing_docs, reason = "these are the columns of the table, as in `NodeRow`")]
 pub struct NodeItem {
     pub id: i64,
@@ -33,7 +82,7 @@ pub struct NodeItem {
 }
 
 /// A row of `users`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 #[expect(missing_docs, reason = "these are the columns of the table, as in `UserRow`")]
 pub struct UserItem {
     pub uid: i64,
@@ -47,7 +96,7 @@ pub struct UserItem {
 }
 
 /// A row of `syncserver_accounts`. Only our own databases have that table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 #[expect(missing_docs, reason = "these are the columns of the table, as in `AccountEntry`")]
 pub struct AccountItem {
     pub email: String,
@@ -60,7 +109,7 @@ pub struct AccountItem {
 }
 
 /// A row of `syncserver_devices`, another table of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 #[expect(missing_docs, reason = "these are the columns of the table, as in `DeviceEntry`")]
 pub struct DeviceItem {
     pub uid: i64,

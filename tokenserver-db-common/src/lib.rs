@@ -13,6 +13,7 @@ mod account;
 mod admin;
 mod agent;
 mod archive;
+pub mod columns;
 mod db;
 mod error;
 pub mod nodes;

@@ -1,5 +1,6 @@
 //! Rows of the tables, and where a user's storage is.
 
+use diesel::Queryable;
 use syncstorage_db_common::UserId;
 
 /// The name of the service in the table `services`. Its id there may be any number.
@@ -24,9 +25,10 @@ pub enum Node {
 ///
 /// A user may have several: one for each encryption key and each node there ever was. The current one has the highest
 /// ([`generation`](Self::generation), [`created_at`](Self::created_at), [`uid`](Self::uid)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct UserRow {
     /// The storage user.
+    #[diesel(deserialize_as = i64)]
     pub uid: UserId,
     /// The greatest seen; 0 when none was.
     pub generation: i64,
@@ -74,7 +76,7 @@ pub fn home(nodeid: i64, url: Option<&str>, has_nodes: bool) -> Option<Node> {
 }
 
 /// A row of `nodes`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Queryable)]
 pub struct NodeRow {
     /// The `nodeid` of its users.
     pub id: i64,

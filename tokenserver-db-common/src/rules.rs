@@ -9,7 +9,8 @@ use syncstorage_db_common::UserId;
 
 use crate::account::present;
 use crate::{
-    Account, Node, PUBLIC_URL_NODE_ID, Policy, RETIRED, Refusal, Registration, SignIn, SignedIn, UserRow, Verdict,
+    Account, Node, PUBLIC_URL_NODE_ID, Policy, RETIRED, Refusal, Registration, SignIn, SignedIn, TokenError, UserRow,
+    Verdict,
 };
 
 #[cfg(test)]
@@ -95,10 +96,18 @@ pub enum Place {
 }
 
 impl Plan {
-    /// Whether anything is to be written. If not, the outcome is the answer.
+    /// The answer, if nothing is to be written.
     #[must_use]
-    pub fn writes(&self) -> bool {
-        !self.replaced.is_empty() || matches!(self.outcome, Outcome::Update(_) | Outcome::Insert(_))
+    pub fn settled(&self) -> Option<Result<SignedIn, TokenError>> {
+        if !self.replaced.is_empty() {
+            return None;
+        }
+        match &self.outcome {
+            Outcome::Accept(answer) => Some(Ok(answer.clone())),
+            Outcome::Refuse(refusal) => Some(Err((*refusal).into())),
+            Outcome::RetiredWithoutNode => Some(Err(TokenError::RetiredWithoutNode)),
+            Outcome::Update(_) | Outcome::Insert(_) => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::{AccountEntry, AccountFilter, MAX_NEWCOMERS, Verdict};
+use tokenserver_db_common::{AccountEntry, AccountFilter, MAX_NEWCOMERS, Verdict, columns};
 
 use crate::{lock, service};
 
@@ -57,14 +57,6 @@ fn is_pending() -> String {
     )
 }
 
-type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
-type Values = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
-
-fn entry((email, verdict, decided_at, refusals, refused_first, refused_last, reason): Values) -> AccountEntry {
-    let verdict = Verdict::of_column(verdict.as_deref());
-    AccountEntry { email, verdict, decided_at, refusals, refused_first, refused_last, reason }
-}
-
 /// See [`TokenAdmin::accounts`](tokenserver_db_common::TokenAdmin::accounts).
 pub(crate) async fn list(
     engine: &MysqlEngine,
@@ -77,29 +69,27 @@ pub(crate) async fn list(
         AccountFilter::With(_) => "a.verdict = ?".to_owned(),
     };
     let after = after.unwrap_or_default().to_owned();
-    let found: Vec<Values> = engine
+    engine
         .read(|conn| {
             let text = format!("{COLUMNS} WHERE {condition} AND a.email > CAST(? AS BINARY) ORDER BY a.email LIMIT ?");
-            let statement = sql::<Columns>(text);
+            let statement = sql::<columns::AccountEntry>(text);
             let statement = match filter {
                 AccountFilter::Pending => statement,
                 AccountFilter::With(verdict) => statement.bind::<Text, _>(verdict.as_str()),
             };
             statement.bind::<Text, _>(after.clone()).bind::<BigInt, _>(i64::from(limit)).rows(conn)
         })
-        .await?;
-    Ok(found.into_iter().map(entry).collect())
+        .await
 }
 
 /// See [`TokenAdmin::account`](tokenserver_db_common::TokenAdmin::account).
 pub(crate) async fn find(engine: &MysqlEngine, email: &str) -> Result<Option<AccountEntry>, Fault> {
-    let found: Option<Values> = engine
+    engine
         .read(|conn| {
             let text = format!("{COLUMNS} WHERE a.email = CAST(? AS BINARY)");
-            sql::<Columns>(text).bind::<Text, _>(email.to_owned()).row(conn)
+            sql::<columns::AccountEntry>(text).bind::<Text, _>(email.to_owned()).row(conn)
         })
-        .await?;
-    Ok(found.map(entry))
+        .await
 }
 
 /// See [`TokenAdmin::set_verdict`](tokenserver_db_common::TokenAdmin::set_verdict).

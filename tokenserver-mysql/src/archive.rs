@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use diesel::sql_types::{BigInt, Binary, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
 use tokenserver_db_common::{
-    AccountItem, DeviceItem, NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns,
+    AccountItem, DeviceItem, NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, columns,
+    user_columns,
 };
 
 use crate::{Conn, service};
@@ -78,7 +79,7 @@ impl TokenSource for MysqlTokenArchive {
         let mut conn = self.engine.snapshot().await?;
         let conn = &mut conn;
         let mut numbers = Numbers::default();
-        let has_services = !columns(conn, "services").await?.is_empty();
+        let has_services = !columns_of(conn, "services").await?.is_empty();
         let mut service = None;
         if has_services {
             let found: Option<(i64,)> = sql::<(BigInt,)>(FIND_SERVICE).bind::<Text, _>(SERVICE).row(conn).await?;
@@ -86,16 +87,15 @@ impl TokenSource for MysqlTokenArchive {
             service = Some(found.map_or(-1, |(id,)| id));
         }
         if let Some(service) = service
-            && !columns(conn, "nodes").await?.is_empty()
+            && !columns_of(conn, "nodes").await?.is_empty()
         {
             dump_nodes(conn, service, sink).await?;
             numbers.node = last_number(conn, Table::Nodes).await?;
         }
         dump_users(conn, service, sink).await?;
         // Another server's database has no such table.
-        if !columns(conn, "syncserver_accounts").await?.is_empty() {
+        if !columns_of(conn, "syncserver_accounts").await?.is_empty() {
             dump_accounts(conn, sink).await?;
-            dump_devices(conn, sink).await?;
         }
         numbers.uid = last_number(conn, Table::Users).await?;
         sink.push(TokenItem::Numbers(numbers)).map_err(DbError::Output)
@@ -106,7 +106,7 @@ impl TokenSource for MysqlTokenArchive {
     }
 }
 
-async fn columns(conn: &mut Conn, table: &'static str) -> Result<Vec<String>, Fault> {
+async fn columns_of(conn: &mut Conn, table: &'static str) -> Result<Vec<String>, Fault> {
     let rows: Vec<(String,)> = sql::<(Text,)>(COLUMNS).bind::<Text, _>(table).rows(conn).await?;
     Ok(rows.into_iter().map(|(name,)| name).collect())
 }
@@ -134,55 +134,28 @@ fn next_number(created: &str) -> i64 {
 }
 
 async fn dump_nodes(conn: &mut Conn, service: i64, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (BigInt, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
-    type Row = (i64, String, i64, i64, i64, i64, i64);
-    sql::<Columns>(NODES)
+    sql::<columns::NodeItem>(NODES)
         .bind::<BigInt, _>(service)
-        .each(conn, |(id, url, available, current_load, capacity, downed, backoff): Row| {
-            let node = NodeItem { id, url, available, current_load, capacity, downed, backoff };
-            sink.push(TokenItem::Node(node)).map_err(DbError::Output)
-        })
+        .each(conn, |node: NodeItem| sink.push(TokenItem::Node(node)).map_err(DbError::Output))
         .await
 }
 
 async fn dump_users(conn: &mut Conn, service: Option<i64>, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (BigInt, Text, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
-    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>);
-    let selected = user_columns(&columns(conn, "users").await?, service.is_some());
-    let statement = sql::<Columns>(format!("SELECT {selected} FROM users WHERE service = ? ORDER BY uid"));
+    let selected = user_columns(&columns_of(conn, "users").await?, service.is_some());
+    let statement = sql::<columns::UserItem>(format!("SELECT {selected} FROM users WHERE service = ? ORDER BY uid"));
     let statement = match service {
         Some(id) => statement.bind::<BigInt, _>(id),
         None => statement.bind::<Text, _>(SERVICE),
     };
-    statement
-        .each(conn, |row: Row| {
-            let (uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at) = row;
-            let user =
-                UserItem { uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at };
-            sink.push(TokenItem::User(user)).map_err(DbError::Output)
-        })
-        .await
+    statement.each(conn, |user: UserItem| sink.push(TokenItem::User(user)).map_err(DbError::Output)).await
 }
 
 async fn dump_accounts(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
-    type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
-    sql::<Columns>(ACCOUNTS)
-        .each(conn, |row: Row| {
-            let (email, verdict, decided_at, refusals, refused_first, refused_last, reason) = row;
-            let account = AccountItem { email, verdict, decided_at, refusals, refused_first, refused_last, reason };
-            sink.push(TokenItem::Account(account)).map_err(DbError::Output)
-        })
-        .await
-}
-
-async fn dump_devices(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Row = (i64, String, String, i64, i64);
-    sql::<(BigInt, Text, Text, BigInt, BigInt)>(DEVICES)
-        .each(conn, |(uid, agent, user_agent, first_seen, last_seen): Row| {
-            let device = DeviceItem { uid, agent, user_agent, first_seen, last_seen };
-            sink.push(TokenItem::Device(device)).map_err(DbError::Output)
-        })
+    sql::<columns::AccountItem>(ACCOUNTS)
+        .each(conn, |account: AccountItem| sink.push(TokenItem::Account(account)).map_err(DbError::Output))
+        .await?;
+    sql::<columns::DeviceItem>(DEVICES)
+        .each(conn, |device: DeviceItem| sink.push(TokenItem::Device(device)).map_err(DbError::Output))
         .await
 }
 
@@ -247,72 +220,16 @@ impl MysqlTokenArchive {
 async fn load(conn: &mut Conn, items: &[TokenItem]) -> Result<(), Fault> {
     let service = service::lock(conn).await?;
     for item in items {
-        match item {
-            TokenItem::Node(node) => add_node(conn, service, node).await?,
-            TokenItem::User(user) => add_user(conn, service, user).await?,
-            TokenItem::Account(account) => add_account(conn, account).await?,
-            TokenItem::Device(device) => add_device(conn, device).await?,
-            TokenItem::Numbers(_) => {}
-        }
+        let statement = match item {
+            TokenItem::Node(_) => ADD_NODE,
+            TokenItem::User(_) => ADD_USER,
+            TokenItem::Account(_) => ADD_ACCOUNT,
+            TokenItem::Device(_) => ADD_DEVICE,
+            TokenItem::Numbers(_) => continue,
+        };
+        sql(statement).bind_all(item.values(service)).run(conn).await?;
     }
     Ok(())
-}
-
-async fn add_node(conn: &mut Conn, service: i64, node: &NodeItem) -> Result<(), Fault> {
-    sql(ADD_NODE)
-        .bind::<BigInt, _>(node.id)
-        .bind::<BigInt, _>(service)
-        .bind::<Text, _>(node.url.as_str())
-        .bind::<BigInt, _>(node.available)
-        .bind::<BigInt, _>(node.current_load)
-        .bind::<BigInt, _>(node.capacity)
-        .bind::<BigInt, _>(node.downed)
-        .bind::<BigInt, _>(node.backoff)
-        .run(conn)
-        .await
-        .map(drop)
-}
-
-async fn add_user(conn: &mut Conn, service: i64, user: &UserItem) -> Result<(), Fault> {
-    sql(ADD_USER)
-        .bind::<BigInt, _>(user.uid)
-        .bind::<BigInt, _>(service)
-        .bind::<Text, _>(user.email.as_str())
-        .bind::<BigInt, _>(user.generation)
-        .bind::<Text, _>(user.client_state.as_str())
-        .bind::<BigInt, _>(user.created_at)
-        .bind::<Nullable<BigInt>, _>(user.replaced_at)
-        .bind::<BigInt, _>(user.nodeid)
-        .bind::<Nullable<BigInt>, _>(user.keys_changed_at)
-        .run(conn)
-        .await
-        .map(drop)
-}
-
-async fn add_account(conn: &mut Conn, account: &AccountItem) -> Result<(), Fault> {
-    sql(ADD_ACCOUNT)
-        .bind::<Binary, _>(account.email.as_bytes())
-        .bind::<Nullable<Text>, _>(account.verdict.as_deref())
-        .bind::<Nullable<BigInt>, _>(account.decided_at)
-        .bind::<BigInt, _>(account.refusals)
-        .bind::<Nullable<BigInt>, _>(account.refused_first)
-        .bind::<Nullable<BigInt>, _>(account.refused_last)
-        .bind::<Nullable<Text>, _>(account.reason.as_deref())
-        .run(conn)
-        .await
-        .map(drop)
-}
-
-async fn add_device(conn: &mut Conn, device: &DeviceItem) -> Result<(), Fault> {
-    sql(ADD_DEVICE)
-        .bind::<BigInt, _>(device.uid)
-        .bind::<Text, _>(device.agent.as_str())
-        .bind::<Text, _>(device.user_agent.as_str())
-        .bind::<BigInt, _>(device.first_seen)
-        .bind::<BigInt, _>(device.last_seen)
-        .run(conn)
-        .await
-        .map(drop)
 }
 
 #[cfg(test)]

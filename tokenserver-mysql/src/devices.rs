@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{Agent, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES};
+use tokenserver_db_common::{Agent, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES, columns};
 
 const LAST_SEEN: &str = "SELECT last_seen FROM syncserver_devices WHERE uid = ? AND agent = ?";
 
@@ -67,14 +67,7 @@ pub(crate) async fn note(engine: &MysqlEngine, uid: UserId, agent: &Agent, now_m
 
 /// See [`TokenAdmin::devices`](tokenserver_db_common::TokenAdmin::devices).
 pub(crate) async fn list(engine: &MysqlEngine, uid: UserId) -> Result<Vec<DeviceEntry>, Fault> {
-    let found: Vec<(String, i64, i64)> =
-        engine.read(|conn| sql::<(Text, BigInt, BigInt)>(LIST).bind::<BigInt, _>(uid.get()).rows(conn)).await?;
-    let entry = |(user_agent, first_seen, last_seen): (String, i64, i64)| DeviceEntry {
-        agent: Agent::of(&user_agent),
-        first_seen,
-        last_seen,
-    };
-    Ok(found.into_iter().map(entry).collect())
+    engine.read(|conn| sql::<columns::DeviceEntry>(LIST).bind::<BigInt, _>(uid.get()).rows(conn)).await
 }
 
 /// The statement that removes those of a row of `users` that goes.

@@ -1,17 +1,17 @@
 //! The table `users`, as an operator sees it.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{SERVICE, UserEntry, UserFilter, UserRow, Verdict};
+use tokenserver_db_common::{SERVICE, UserEntry, UserFilter, columns};
 
-use crate::sign_in::stored_uid;
 use crate::users::is_account;
 
 const COLUMNS: &str = "
     SELECT
-        u.uid, u.email, u.generation, u.client_state, u.created_at, u.replaced_at, u.nodeid, u.keys_changed_at, n.node,
+        u.email,
+        u.uid, u.generation, u.client_state, u.created_at, u.replaced_at, u.nodeid, u.keys_changed_at, n.node,
         EXISTS (SELECT 1 FROM nodes WHERE nodes.service = s.id), a.verdict,
         (SELECT COUNT(*) FROM syncserver_devices d WHERE d.uid = u.uid)
     FROM services s
@@ -40,30 +40,15 @@ pub(crate) async fn users(
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<UserEntry>, Fault> {
-    type Columns = (
-        BigInt,
-        Text,
-        BigInt,
-        Text,
-        BigInt,
-        Nullable<BigInt>,
-        BigInt,
-        Nullable<BigInt>,
-        Nullable<Text>,
-        BigInt,
-        Nullable<Text>,
-        BigInt,
-    );
-    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>, Option<String>, i64, Option<String>, i64);
     let condition = match filter {
         UserFilter::Current => IS_CURRENT.to_owned(),
         UserFilter::Email(_) => is_account("u"),
         UserFilter::FxaUid(_) => "u.email >= ? AND u.email < ?".to_owned(),
         UserFilter::Uid(_) => "u.uid = ?".to_owned(),
     };
-    let found: Vec<Row> = engine
+    engine
         .read(|conn| {
-            let statement = sql::<Columns>(format!("{COLUMNS} AND {condition} ORDER BY u.uid LIMIT ?"))
+            let statement = sql::<columns::UserEntry>(format!("{COLUMNS} AND {condition} ORDER BY u.uid LIMIT ?"))
                 .bind::<Text, _>(SERVICE)
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get));
             let statement = match filter {
@@ -77,31 +62,5 @@ pub(crate) async fn users(
             };
             statement.bind::<BigInt, _>(i64::from(limit)).rows(conn)
         })
-        .await?;
-    found
-        .into_iter()
-        .map(
-            |(
-                uid,
-                email,
-                generation,
-                client_state,
-                created_at,
-                replaced_at,
-                nodeid,
-                keys_changed_at,
-                node,
-                has_nodes,
-                verdict,
-                devices,
-            )| {
-                let uid = stored_uid(uid)?;
-                let row =
-                    UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node };
-                let home = row.home(has_nodes != 0);
-                let verdict = Verdict::of_column(verdict.as_deref());
-                Ok(UserEntry { email, row, home, verdict, devices: devices.unsigned_abs() })
-            },
-        )
-        .collect()
+        .await
 }

@@ -5,16 +5,13 @@ use futures_util::FutureExt;
 use network_engine::mysql::sql;
 use network_engine::{MysqlEngine, Sql};
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow};
+use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, columns};
 
 use crate::Conn;
 use crate::service;
 
-type Columns = (BigInt, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
-type Values = (i64, String, i64, i64, i64, i64, i64);
-
 /// The flags are integers of any size in principle.
-fn load() -> Sql<'static, diesel::mysql::Mysql, Columns> {
+fn load() -> Sql<'static, diesel::mysql::Mysql, columns::NodeRow> {
     sql(format!(
         "SELECT id, node, available, current_load, capacity, downed <> 0, backoff <> 0 \
          FROM nodes WHERE service = {} ORDER BY id",
@@ -22,20 +19,14 @@ fn load() -> Sql<'static, diesel::mysql::Mysql, Columns> {
     ))
 }
 
-fn node((id, url, available, current_load, capacity, downed, backoff): Values) -> NodeRow {
-    NodeRow { id, url, available, current_load, capacity, downed: downed != 0, backoff: backoff != 0 }
-}
-
 /// See [`TokenDb::nodes`](tokenserver_db_common::TokenDb::nodes).
 pub(crate) async fn all(engine: &MysqlEngine) -> Result<Vec<NodeRow>, Fault> {
-    let found: Vec<Values> = engine.read(|conn| load().rows(conn)).await?;
-    Ok(found.into_iter().map(node).collect())
+    engine.read(|conn| load().rows(conn)).await
 }
 
 /// All nodes of the service, within a transaction that has the service's lock: nobody else changes them.
 pub(crate) async fn locked(conn: &mut Conn) -> Result<Vec<NodeRow>, Fault> {
-    let found: Vec<Values> = load().rows(conn).await?;
-    Ok(found.into_iter().map(node).collect())
+    load().rows(conn).await
 }
 
 const FIND: &str = "SELECT id FROM nodes WHERE service = ? AND node = ?";

@@ -1,13 +1,12 @@
 //! Rows that are no longer in use.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::BigInt;
 use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{RETIRED, ReplacedRow, home};
+use tokenserver_db_common::{RETIRED, ReplacedRow, columns};
 
-use crate::sign_in::stored_uid;
 use crate::{devices, service};
 
 /// See [`TokenDb::replaced_rows`](tokenserver_db_common::TokenDb::replaced_rows).
@@ -17,12 +16,10 @@ pub(crate) async fn replaced_rows(
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<ReplacedRow>, Fault> {
-    type Columns = (BigInt, Text, BigInt, Nullable<BigInt>, Text, BigInt, BigInt, Nullable<Text>, BigInt);
-    type Values = (i64, String, i64, Option<i64>, String, i64, i64, Option<String>, i64);
-    let found: Vec<Values> = engine
+    engine
         .read(|conn| {
             let service = service::ID;
-            let statement = sql::<Columns>(format!(
+            let statement = sql::<columns::ReplacedRow>(format!(
                 "SELECT
                     u.uid, u.email, u.generation, u.keys_changed_at, u.client_state, u.replaced_at, u.nodeid, n.node,
                     EXISTS (SELECT 1 FROM nodes WHERE service = {service})
@@ -47,21 +44,7 @@ pub(crate) async fn replaced_rows(
                 .bind::<BigInt, _>(i64::from(limit));
             statement.rows(conn)
         })
-        .await?;
-    found
-        .into_iter()
-        .map(|(uid, email, generation, keys_changed_at, client_state, replaced_at, nodeid, url, has_nodes)| {
-            Ok(ReplacedRow {
-                uid: stored_uid(uid)?,
-                email,
-                generation,
-                keys_changed_at,
-                client_state,
-                replaced_at,
-                node: home(nodeid, url.as_deref(), has_nodes != 0),
-            })
-        })
-        .collect()
+        .await
 }
 
 /// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).

@@ -1,13 +1,13 @@
 //! Letting users in: load, plan, and carry the plan out.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use futures_util::FutureExt;
 use network_engine::MysqlEngine;
 use network_engine::mysql::sql;
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::nodes::{Allocation, allocate};
 use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Replaced};
-use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow, Verdict};
+use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow, Verdict, columns};
 
 use crate::Conn;
 use crate::accounts::VERDICT;
@@ -30,15 +30,8 @@ pub(crate) async fn sign_in(engine: &MysqlEngine, request: &SignIn) -> Result<Si
             async move { make_plan(conn, &request).await }.boxed()
         })
         .await?;
-    if !plan.writes() {
-        return match plan.outcome {
-            Outcome::Accept(answer) => Ok(answer),
-            Outcome::Refuse(refusal) => Err(refusal.into()),
-            Outcome::RetiredWithoutNode => Err(TokenError::RetiredWithoutNode),
-            Outcome::Update(_) | Outcome::Insert(_) => {
-                Err(Fault::internal("a plan that writes says it does not").into())
-            }
-        };
+    if let Some(answer) = plan.settled() {
+        return answer;
     }
     // Others may be on their way to become users, too: none of them may be counted before the others are there.
     let counts = matches!(&plan.outcome, Outcome::Insert(row) if row.created) && request.policy.max_users.is_some();
@@ -63,24 +56,13 @@ pub(crate) async fn sign_in(engine: &MysqlEngine, request: &SignIn) -> Result<Si
 /// The service and what the operator has said of the account, with each row of it; one row without a user where it has none. The users are only counted for
 /// that one, and only where their number matters.
 async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fault> {
-    type User = (
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<Text>,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<Text>,
-    );
-    type UserValues =
-        (Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<String>);
-    type Values = (i64, i64, i64, Option<String>, UserValues);
+    type Columns = (BigInt, Bool, BigInt, Nullable<Text>, Nullable<columns::UserRow>);
+    type Values = (i64, bool, i64, Option<String>, Option<UserRow>);
     let users = match request.policy.max_users {
         Some(_) => format!("IF(u.uid IS NULL, ({}), 0)", counted("s.id")),
         None => "0".to_owned(),
     };
-    let statement = sql::<(BigInt, BigInt, BigInt, Nullable<Text>, User)>(format!(
+    let statement = sql::<Columns>(format!(
         "SELECT
             s.id, EXISTS (SELECT 1 FROM nodes WHERE nodes.service = s.id), {users}, ({VERDICT}),
             u.uid, u.generation, u.client_state, u.created_at, u.replaced_at, u.nodeid, u.keys_changed_at, n.node
@@ -97,32 +79,9 @@ async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fau
     let (service, has_nodes, users, verdict, _) = found.first().ok_or_else(service::lost)?;
     let (service, has_nodes, users) = (*service, *has_nodes, *users);
     let verdict = Verdict::of_column(verdict.as_deref());
-    let mut rows = Vec::with_capacity(found.len());
-    for (.., user) in found {
-        let (uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node) = user;
-        if let (Some(uid), Some(generation), Some(client_state), Some(created_at), Some(nodeid)) =
-            (uid, generation, client_state, created_at, nodeid)
-        {
-            let uid = stored_uid(uid)?;
-            rows.push(UserRow {
-                uid,
-                generation,
-                client_state,
-                created_at,
-                replaced_at,
-                nodeid,
-                keys_changed_at,
-                node,
-            });
-        }
-    }
-    let facts = Facts { rows: &rows, verdict, has_nodes: has_nodes != 0, users: users.unsigned_abs() };
+    let rows: Vec<UserRow> = found.into_iter().filter_map(|(.., row)| row).collect();
+    let facts = Facts { rows: &rows, verdict, has_nodes, users: users.unsigned_abs() };
     Ok((service, rules::plan(request, &facts)))
-}
-
-/// A uid as the database has it.
-pub(crate) fn stored_uid(uid: i64) -> Result<UserId, Fault> {
-    UserId::try_from(uid).map_err(|_| Fault::internal(format!("the table users has a row with the uid {uid}")))
 }
 
 /// The outer result is the transaction's, so that what a refusal writes is kept: an inner error does not undo.
@@ -185,7 +144,7 @@ async fn insert(
     insert.run(conn).await?;
     let uid: Option<(i64,)> = sql::<(BigInt,)>(UID).row(conn).await?;
     let (uid,) = uid.ok_or_else(|| Fault::internal("an inserted row has no uid"))?;
-    Ok(new.signed_in(stored_uid(uid)?, node))
+    Ok(new.signed_in(UserId::try_from(uid).map_err(Fault::internal)?, node))
 }
 
 /// Gives the user a place on a node: the id for the row, and the node for the answer.

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::{AccountEntry, AccountFilter, MAX_NEWCOMERS, SERVICE, Verdict};
+use tokenserver_db_common::{AccountEntry, AccountFilter, MAX_NEWCOMERS, SERVICE, Verdict, columns};
 
 use crate::service::has_nul;
 use crate::sign_in::account_lock;
@@ -52,14 +52,6 @@ const IS_PENDING: &str = "verdict IS NULL AND refusals > 0
         WHERE users.email = accounts.email AND users.service = (SELECT id FROM services WHERE service = $1)
     )";
 
-type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
-type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
-
-fn entry((email, verdict, decided_at, refusals, refused_first, refused_last, reason): Row) -> AccountEntry {
-    let verdict = Verdict::of_column(verdict.as_deref());
-    AccountEntry { email, verdict, decided_at, refusals, refused_first, refused_last, reason }
-}
-
 /// See [`TokenAdmin::accounts`](tokenserver_db_common::TokenAdmin::accounts).
 pub(crate) async fn list(
     engine: &PostgresEngine,
@@ -73,17 +65,16 @@ pub(crate) async fn list(
         AccountFilter::With(verdict) => ("verdict = $1", verdict.as_str()),
     };
     let after = after.unwrap_or_default().to_owned();
-    let found: Vec<Row> = engine
+    engine
         .read(|conn| {
             let text = format!("{COLUMNS} WHERE {condition} AND email > $2 ORDER BY email LIMIT $3");
-            let statement = sql::<Columns>(text)
+            let statement = sql::<columns::AccountEntry>(text)
                 .bind::<Text, _>(value)
                 .bind::<Text, _>(after.clone())
                 .bind::<BigInt, _>(i64::from(limit));
             statement.rows(conn)
         })
-        .await?;
-    Ok(found.into_iter().map(entry).collect())
+        .await
 }
 
 /// See [`TokenAdmin::account`](tokenserver_db_common::TokenAdmin::account).
@@ -92,8 +83,7 @@ pub(crate) async fn find(engine: &PostgresEngine, email: &str) -> Result<Option<
         return Ok(None);
     }
     let email = email.to_owned();
-    let found: Option<Row> = engine.read(|conn| sql::<Columns>(FIND).bind::<Text, _>(email.clone()).row(conn)).await?;
-    Ok(found.map(entry))
+    engine.read(|conn| sql::<columns::AccountEntry>(FIND).bind::<Text, _>(email.clone()).row(conn)).await
 }
 
 /// See [`TokenAdmin::set_verdict`](tokenserver_db_common::TokenAdmin::set_verdict).

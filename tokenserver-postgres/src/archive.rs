@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Integer, Text};
 use futures_util::FutureExt;
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
 use tokenserver_db_common::{
-    AccountItem, DeviceItem, NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem,
+    AccountItem, DeviceItem, NodeItem, Numbers, TokenItem, TokenSource, TokenTarget, UserItem, columns,
 };
 
 use crate::service::{self, Conn};
 
 const NODES: &str = "
-    SELECT id, node, available, current_load, capacity, downed, backoff
+    SELECT
+        id, node, CAST(available AS bigint), CAST(current_load AS bigint), CAST(capacity AS bigint),
+        CAST(downed AS bigint), CAST(backoff AS bigint)
     FROM nodes WHERE service = $1 ORDER BY id";
 
 const USERS: &str = "
@@ -105,7 +107,6 @@ impl TokenSource for PostgresTokenArchive {
         let ours: Option<(String,)> = sql::<(Text,)>(FIND_ACCOUNTS).row(&mut conn).await?;
         if ours.is_some() {
             dump_accounts(&mut conn, sink).await?;
-            dump_devices(&mut conn, sink).await?;
         }
         let found: Option<(i64, i64)> = sql::<(BigInt, BigInt)>(NUMBERS).row(&mut conn).await?;
         let (uid, node) = found.unwrap_or_default();
@@ -118,58 +119,25 @@ impl TokenSource for PostgresTokenArchive {
 }
 
 async fn dump_nodes(conn: &mut Conn, service: i32, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (BigInt, Text, Integer, Integer, Integer, Integer, Integer);
-    type Row = (i64, String, i32, i32, i32, i32, i32);
-    sql::<Columns>(NODES)
+    sql::<columns::NodeItem>(NODES)
         .bind::<Integer, _>(service)
-        .each(conn, |(id, url, available, current_load, capacity, downed, backoff): Row| {
-            let node = NodeItem {
-                id,
-                url,
-                available: available.into(),
-                current_load: current_load.into(),
-                capacity: capacity.into(),
-                downed: downed.into(),
-                backoff: backoff.into(),
-            };
-            sink.push(TokenItem::Node(node)).map_err(DbError::Output)
-        })
+        .each(conn, |node: NodeItem| sink.push(TokenItem::Node(node)).map_err(DbError::Output))
         .await
 }
 
 async fn dump_users(conn: &mut Conn, service: i32, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (BigInt, Text, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
-    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>);
-    sql::<Columns>(USERS)
+    sql::<columns::UserItem>(USERS)
         .bind::<Integer, _>(service)
-        .each(conn, |row: Row| {
-            let (uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at) = row;
-            let user =
-                UserItem { uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at };
-            sink.push(TokenItem::User(user)).map_err(DbError::Output)
-        })
+        .each(conn, |user: UserItem| sink.push(TokenItem::User(user)).map_err(DbError::Output))
         .await
 }
 
 async fn dump_accounts(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
-    type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
-    sql::<Columns>(ACCOUNTS)
-        .each(conn, |row: Row| {
-            let (email, verdict, decided_at, refusals, refused_first, refused_last, reason) = row;
-            let account = AccountItem { email, verdict, decided_at, refusals, refused_first, refused_last, reason };
-            sink.push(TokenItem::Account(account)).map_err(DbError::Output)
-        })
-        .await
-}
-
-async fn dump_devices(conn: &mut Conn, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Row = (i64, String, String, i64, i64);
-    sql::<(BigInt, Text, Text, BigInt, BigInt)>(DEVICES)
-        .each(conn, |(uid, agent, user_agent, first_seen, last_seen): Row| {
-            let device = DeviceItem { uid, agent, user_agent, first_seen, last_seen };
-            sink.push(TokenItem::Device(device)).map_err(DbError::Output)
-        })
+    sql::<columns::AccountItem>(ACCOUNTS)
+        .each(conn, |account: AccountItem| sink.push(TokenItem::Account(account)).map_err(DbError::Output))
+        .await?;
+    sql::<columns::DeviceItem>(DEVICES)
+        .each(conn, |device: DeviceItem| sink.push(TokenItem::Device(device)).map_err(DbError::Output))
         .await
 }
 
@@ -213,74 +181,23 @@ impl TokenTarget for PostgresTokenArchive {
 async fn load(conn: &mut Conn, items: &[TokenItem]) -> Result<(), Fault> {
     let service = service::load(conn).await?;
     for item in items {
-        match item {
-            TokenItem::Node(node) => add_node(conn, service, node).await?,
-            TokenItem::User(user) => add_user(conn, service, user).await?,
-            TokenItem::Account(account) => add_account(conn, account).await?,
-            TokenItem::Device(device) => add_device(conn, device).await?,
+        let statement = match item {
+            TokenItem::Node(_) => ADD_NODE,
+            TokenItem::User(_) => ADD_USER,
+            TokenItem::Account(_) => ADD_ACCOUNT,
+            TokenItem::Device(_) => ADD_DEVICE,
             TokenItem::Numbers(numbers) => {
-                let _: Option<(i64,)> = sql::<(BigInt,)>(RAISE_USERS).bind::<BigInt, _>(numbers.uid).row(conn).await?;
-                let _: Option<(i64,)> = sql::<(BigInt,)>(RAISE_NODES).bind::<BigInt, _>(numbers.node).row(conn).await?;
+                raise(conn, numbers).await?;
+                continue;
             }
-        }
+        };
+        sql(statement).bind_all(item.values(service.into())).run(conn).await?;
     }
     Ok(())
 }
 
-async fn add_node(conn: &mut Conn, service: i32, node: &NodeItem) -> Result<(), Fault> {
-    let number = |number: i64| i32::try_from(number).map_err(Fault::internal);
-    sql(ADD_NODE)
-        .bind::<BigInt, _>(node.id)
-        .bind::<Integer, _>(service)
-        .bind::<Text, _>(node.url.as_str())
-        .bind::<Integer, _>(number(node.available)?)
-        .bind::<Integer, _>(number(node.current_load)?)
-        .bind::<Integer, _>(number(node.capacity)?)
-        .bind::<Integer, _>(number(node.downed)?)
-        .bind::<Integer, _>(number(node.backoff)?)
-        .run(conn)
-        .await
-        .map(drop)
-}
-
-async fn add_user(conn: &mut Conn, service: i32, user: &UserItem) -> Result<(), Fault> {
-    sql(ADD_USER)
-        .bind::<BigInt, _>(user.uid)
-        .bind::<Integer, _>(service)
-        .bind::<Text, _>(user.email.as_str())
-        .bind::<BigInt, _>(user.generation)
-        .bind::<Text, _>(user.client_state.as_str())
-        .bind::<BigInt, _>(user.created_at)
-        .bind::<Nullable<BigInt>, _>(user.replaced_at)
-        .bind::<BigInt, _>(user.nodeid)
-        .bind::<Nullable<BigInt>, _>(user.keys_changed_at)
-        .run(conn)
-        .await
-        .map(drop)
-}
-
-async fn add_account(conn: &mut Conn, account: &AccountItem) -> Result<(), Fault> {
-    sql(ADD_ACCOUNT)
-        .bind::<Text, _>(account.email.as_str())
-        .bind::<Nullable<Text>, _>(account.verdict.as_deref())
-        .bind::<Nullable<BigInt>, _>(account.decided_at)
-        .bind::<BigInt, _>(account.refusals)
-        .bind::<Nullable<BigInt>, _>(account.refused_first)
-        .bind::<Nullable<BigInt>, _>(account.refused_last)
-        .bind::<Nullable<Text>, _>(account.reason.as_deref())
-        .run(conn)
-        .await
-        .map(drop)
-}
-
-async fn add_device(conn: &mut Conn, device: &DeviceItem) -> Result<(), Fault> {
-    sql(ADD_DEVICE)
-        .bind::<BigInt, _>(device.uid)
-        .bind::<Text, _>(device.agent.as_str())
-        .bind::<Text, _>(device.user_agent.as_str())
-        .bind::<BigInt, _>(device.first_seen)
-        .bind::<BigInt, _>(device.last_seen)
-        .run(conn)
-        .await
-        .map(drop)
+async fn raise(conn: &mut Conn, numbers: &Numbers) -> Result<(), Fault> {
+    let _: Option<(i64,)> = sql::<(BigInt,)>(RAISE_USERS).bind::<BigInt, _>(numbers.uid).row(conn).await?;
+    let _: Option<(i64,)> = sql::<(BigInt,)>(RAISE_NODES).bind::<BigInt, _>(numbers.node).row(conn).await?;
+    Ok(())
 }

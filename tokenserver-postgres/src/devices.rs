@@ -4,7 +4,7 @@ use diesel::sql_types::{BigInt, Text};
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{Agent, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES};
+use tokenserver_db_common::{Agent, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES, columns};
 
 const LAST_SEEN: &str = "SELECT last_seen FROM syncserver_devices WHERE uid = $1 AND agent = $2";
 
@@ -59,12 +59,5 @@ pub(crate) async fn note(engine: &PostgresEngine, uid: UserId, agent: &Agent, no
 
 /// See [`TokenAdmin::devices`](tokenserver_db_common::TokenAdmin::devices).
 pub(crate) async fn list(engine: &PostgresEngine, uid: UserId) -> Result<Vec<DeviceEntry>, Fault> {
-    let found: Vec<(String, i64, i64)> =
-        engine.read(|conn| sql::<(Text, BigInt, BigInt)>(LIST).bind::<BigInt, _>(uid.get()).rows(conn)).await?;
-    let entry = |(user_agent, first_seen, last_seen): (String, i64, i64)| DeviceEntry {
-        agent: Agent::of(&user_agent),
-        first_seen,
-        last_seen,
-    };
-    Ok(found.into_iter().map(entry).collect())
+    engine.read(|conn| sql::<columns::DeviceEntry>(LIST).bind::<BigInt, _>(uid.get()).rows(conn)).await
 }

@@ -1,19 +1,20 @@
 //! The table `users`, as an operator sees it.
 
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{SERVICE, UserEntry, UserFilter, UserRow, Verdict};
+use tokenserver_db_common::{SERVICE, UserEntry, UserFilter, columns};
 
 use crate::service::has_nul;
-use crate::sign_in::stored_uid;
 
 const COLUMNS: &str = "
     SELECT
-        users.uid, users.email, users.generation, users.client_state, users.created_at, users.replaced_at,
-        users.nodeid, users.keys_changed_at, nodes.node, EXISTS (SELECT 1 FROM nodes n WHERE n.service = services.id),
-        accounts.verdict, (SELECT count(*) FROM syncserver_devices AS devices WHERE devices.uid = users.uid)
+        users.email,
+        users.uid, users.generation, users.client_state, users.created_at, users.replaced_at, users.nodeid,
+        users.keys_changed_at, nodes.node,
+        EXISTS (SELECT 1 FROM nodes n WHERE n.service = services.id), accounts.verdict,
+        (SELECT count(*) FROM syncserver_devices AS devices WHERE devices.uid = users.uid)
     FROM services
         JOIN users ON users.service = services.id
         LEFT JOIN nodes ON nodes.id = users.nodeid
@@ -36,22 +37,6 @@ pub(crate) async fn users(
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<UserEntry>, Fault> {
-    type Columns = (
-        BigInt,
-        Text,
-        BigInt,
-        Text,
-        BigInt,
-        Nullable<BigInt>,
-        BigInt,
-        Nullable<BigInt>,
-        Nullable<Text>,
-        Bool,
-        Nullable<Text>,
-        BigInt,
-    );
-    type Row =
-        (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>, Option<String>, bool, Option<String>, i64);
     let condition = match filter {
         UserFilter::Email(text) | UserFilter::FxaUid(text) if has_nul(text) => return Ok(Vec::new()),
         UserFilter::Current => IS_CURRENT,
@@ -59,9 +44,9 @@ pub(crate) async fn users(
         UserFilter::FxaUid(_) => "users.email >= $4 AND users.email < $5",
         UserFilter::Uid(_) => "users.uid = $4",
     };
-    let found: Vec<Row> = engine
+    engine
         .read(|conn| {
-            let statement = sql::<Columns>(format!("{COLUMNS} AND {condition} ORDER BY users.uid LIMIT $3"))
+            let statement = sql::<columns::UserEntry>(format!("{COLUMNS} AND {condition} ORDER BY users.uid LIMIT $3"))
                 .bind::<Text, _>(SERVICE)
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get))
                 .bind::<BigInt, _>(i64::from(limit));
@@ -76,31 +61,5 @@ pub(crate) async fn users(
             };
             statement.rows(conn)
         })
-        .await?;
-    found
-        .into_iter()
-        .map(
-            |(
-                uid,
-                email,
-                generation,
-                client_state,
-                created_at,
-                replaced_at,
-                nodeid,
-                keys_changed_at,
-                node,
-                has_nodes,
-                verdict,
-                devices,
-            )| {
-                let uid = stored_uid(uid)?;
-                let row =
-                    UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node };
-                let home = row.home(has_nodes);
-                let verdict = Verdict::of_column(verdict.as_deref());
-                Ok(UserEntry { email, row, home, verdict, devices: devices.unsigned_abs() })
-            },
-        )
-        .collect()
+        .await
 }

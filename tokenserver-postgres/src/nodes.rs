@@ -1,11 +1,11 @@
 //! The table `nodes`.
 
-use diesel::sql_types::{BigInt, Bool, Integer, Text};
+use diesel::sql_types::{BigInt, Integer, Text};
 use futures_util::FutureExt;
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, SERVICE};
+use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, SERVICE, columns};
 
 use crate::service::{Conn, has_nul};
 use crate::sign_in::{PLACES_LOCK, column};
@@ -13,7 +13,8 @@ use crate::sign_in::{PLACES_LOCK, column};
 /// The flags are integers of any size in principle.
 const LOAD: &str = "
     SELECT
-        nodes.id, nodes.node, nodes.available, nodes.current_load, nodes.capacity, nodes.downed <> 0, nodes.backoff <> 0
+        nodes.id, nodes.node, CAST(nodes.available AS bigint), CAST(nodes.current_load AS bigint),
+        CAST(nodes.capacity AS bigint), nodes.downed <> 0, nodes.backoff <> 0
     FROM nodes JOIN services ON services.id = nodes.service
     WHERE services.service = $1
     ORDER BY nodes.id";
@@ -28,19 +29,7 @@ const CHANGE: &str = "
 
 /// All nodes of the service.
 pub(crate) async fn load(conn: &mut Conn) -> Result<Vec<NodeRow>, Fault> {
-    type Columns = (BigInt, Text, Integer, Integer, Integer, Bool, Bool);
-    type Row = (i64, String, i32, i32, i32, bool, bool);
-    let found: Vec<Row> = sql::<Columns>(LOAD).bind::<Text, _>(SERVICE).rows(conn).await?;
-    let node = |(id, url, available, current_load, capacity, downed, backoff): Row| NodeRow {
-        id,
-        url,
-        available: available.into(),
-        current_load: current_load.into(),
-        capacity: capacity.into(),
-        downed,
-        backoff,
-    };
-    Ok(found.into_iter().map(node).collect())
+    sql::<columns::NodeRow>(LOAD).bind::<Text, _>(SERVICE).rows(conn).await
 }
 
 /// See [`TokenDb::nodes`](tokenserver_db_common::TokenDb::nodes).

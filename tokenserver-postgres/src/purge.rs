@@ -1,12 +1,10 @@
 //! Rows that are no longer in use.
 
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Text};
 use network_engine::PostgresEngine;
 use network_engine::postgres::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{RETIRED, ReplacedRow, SERVICE, home};
-
-use crate::sign_in::stored_uid;
+use tokenserver_db_common::{RETIRED, ReplacedRow, SERVICE, columns};
 
 const REPLACED: &str = "
     SELECT
@@ -46,11 +44,9 @@ pub(crate) async fn replaced_rows(
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<ReplacedRow>, Fault> {
-    type Columns = (BigInt, Text, BigInt, Nullable<BigInt>, Text, BigInt, BigInt, Nullable<Text>, Bool);
-    type Row = (i64, String, i64, Option<i64>, String, i64, i64, Option<String>, bool);
-    let found: Vec<Row> = engine
+    engine
         .read(move |conn| {
-            let statement = sql::<Columns>(REPLACED)
+            let statement = sql::<columns::ReplacedRow>(REPLACED)
                 .bind::<Text, _>(SERVICE)
                 .bind::<BigInt, _>(older_than_ms)
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get))
@@ -58,21 +54,7 @@ pub(crate) async fn replaced_rows(
                 .bind::<BigInt, _>(i64::from(limit));
             statement.rows(conn)
         })
-        .await?;
-    found
-        .into_iter()
-        .map(|(uid, email, generation, keys_changed_at, client_state, replaced_at, nodeid, url, has_nodes)| {
-            Ok(ReplacedRow {
-                uid: stored_uid(uid)?,
-                email,
-                generation,
-                keys_changed_at,
-                client_state,
-                replaced_at,
-                node: home(nodeid, url.as_deref(), has_nodes),
-            })
-        })
-        .collect()
+        .await
 }
 
 /// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).

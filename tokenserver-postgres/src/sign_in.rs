@@ -9,7 +9,7 @@ use network_engine::postgres::sql;
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::nodes::{Allocation, allocate};
 use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Replaced};
-use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow, Verdict};
+use tokenserver_db_common::{Node, SERVICE, SignIn, SignedIn, TokenError, UserRow, Verdict, columns};
 
 use crate::service::{Conn, lost};
 use crate::{nodes, users};
@@ -57,15 +57,8 @@ pub(crate) async fn sign_in(engine: &PostgresEngine, request: &SignIn) -> Result
             async move { make_plan(conn, &request).await }.boxed()
         })
         .await?;
-    if !plan.writes() {
-        return match plan.outcome {
-            Outcome::Accept(answer) => Ok(answer),
-            Outcome::Refuse(refusal) => Err(refusal.into()),
-            Outcome::RetiredWithoutNode => Err(TokenError::RetiredWithoutNode),
-            Outcome::Update(_) | Outcome::Insert(_) => {
-                Err(Fault::internal("a plan that writes says it does not").into())
-            }
-        };
+    if let Some(answer) = plan.settled() {
+        return answer;
     }
     let is_alone = is_exclusive(&request, &plan);
     let mut first = account_lock(request.account.email());
@@ -111,52 +104,15 @@ async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i32, Plan), Tok
 }
 
 async fn find(conn: &mut Conn, email: &str) -> Result<Found, Fault> {
-    type Columns = (
-        Integer,
-        Bool,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<Text>,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<BigInt>,
-        Nullable<Text>,
-        Nullable<Text>,
-    );
-    type Row = (
-        i32,
-        bool,
-        Option<i64>,
-        Option<i64>,
-        Option<String>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<String>,
-        Option<String>,
-    );
-    let statement = sql::<Columns>(ROWS).bind::<Text, _>(SERVICE).bind::<Text, _>(email.to_owned());
+    type Row = (i32, bool, Option<UserRow>, Option<String>);
+    let statement = sql::<(Integer, Bool, Nullable<columns::UserRow>, Nullable<Text>)>(ROWS)
+        .bind::<Text, _>(SERVICE)
+        .bind::<Text, _>(email.to_owned());
     let found: Vec<Row> = statement.rows(conn).await?;
     let (service, has_nodes, .., verdict) = found.first().ok_or_else(lost)?;
     let (service, has_nodes, verdict) = (*service, *has_nodes, Verdict::of_column(verdict.as_deref()));
-    let mut account = Vec::with_capacity(found.len());
-    for (_, _, uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node, _) in found {
-        // All of these or none, as the columns are not null.
-        let columns = (uid, generation, client_state, created_at, nodeid);
-        let (Some(uid), Some(generation), Some(client_state), Some(created_at), Some(nodeid)) = columns else {
-            continue;
-        };
-        let uid = stored_uid(uid)?;
-        account.push(UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node });
-    }
-    Ok(Found { service, has_nodes, verdict, rows: account })
-}
-
-/// A uid as the database has it.
-pub(crate) fn stored_uid(uid: i64) -> Result<UserId, Fault> {
-    UserId::try_from(uid).map_err(|_| Fault::internal(format!("the table users has a row with the uid {uid}")))
+    let rows = found.into_iter().filter_map(|(_, _, row, _)| row).collect();
+    Ok(Found { service, has_nodes, verdict, rows })
 }
 
 /// The outer result is the transaction's, so that what a refusal writes is kept: an inner error does not undo.
@@ -210,7 +166,7 @@ async fn insert(conn: &mut Conn, service: i32, request: &SignIn, row: NewRow) ->
         .bind::<Nullable<BigInt>, _>(row.keys_changed_at);
     let found: Option<(i64,)> = statement.row(conn).await?;
     let (uid,) = found.ok_or_else(|| Fault::internal("an inserted row has no uid"))?;
-    Ok(row.signed_in(stored_uid(uid)?, node))
+    Ok(row.signed_in(UserId::try_from(uid).map_err(Fault::internal)?, node))
 }
 
 /// Gives the user a place on a node: the id for the row, and the node for the answer.

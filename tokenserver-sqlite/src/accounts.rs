@@ -1,10 +1,10 @@
 //! The table `syncserver_accounts`: what the operator has said of accounts, and who was refused.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::{AccountEntry, AccountFilter, MAX_NEWCOMERS, Verdict};
+use tokenserver_db_common::{AccountEntry, AccountFilter, MAX_NEWCOMERS, Verdict, columns};
 
 use crate::service;
 
@@ -55,31 +55,18 @@ pub(crate) fn list(
         AccountFilter::Pending => IS_PENDING,
         AccountFilter::With(_) => "verdict = ?",
     };
-    let statement = entries(format!("{COLUMNS} WHERE {condition} AND email > ? ORDER BY email LIMIT ?"));
+    let statement =
+        sql::<columns::AccountEntry>(format!("{COLUMNS} WHERE {condition} AND email > ? ORDER BY email LIMIT ?"));
     let statement = match filter {
         AccountFilter::Pending => statement.bind(service),
         AccountFilter::With(verdict) => statement.bind(verdict.as_str()),
     };
-    let rows = statement.bind(after.unwrap_or_default()).bind(i64::from(limit)).rows::<Row>(conn)?;
-    Ok(rows.into_iter().map(entry).collect())
+    statement.bind(after.unwrap_or_default()).bind(i64::from(limit)).rows(conn)
 }
 
 /// See [`TokenAdmin::account`](tokenserver_db_common::TokenAdmin::account).
 pub(crate) fn find(conn: &mut SqliteConnection, email: &str) -> Result<Option<AccountEntry>, Fault> {
-    let row = entries(format!("{COLUMNS} WHERE email = ?")).bind(email).row::<Row>(conn)?;
-    Ok(row.map(entry))
-}
-
-type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
-type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
-
-fn entries<'a>(text: String) -> sqlite_engine::Sql<'a, Columns> {
-    sql(text)
-}
-
-fn entry((email, verdict, decided_at, refusals, refused_first, refused_last, reason): Row) -> AccountEntry {
-    let verdict = Verdict::of_column(verdict.as_deref());
-    AccountEntry { email, verdict, decided_at, refusals, refused_first, refused_last, reason }
+    sql::<columns::AccountEntry>(format!("{COLUMNS} WHERE email = ?")).bind(email).row(conn)
 }
 
 /// See [`TokenAdmin::set_verdict`](tokenserver_db_common::TokenAdmin::set_verdict).

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable};
 use diesel::sqlite::SqliteConnection;
-use sqlite_engine::{SqliteEngine, columns, open_to_read, snapshot, sql};
+use sqlite_engine::{SqliteEngine, columns as table_columns, open_to_read, snapshot, sql};
 use syncstorage_db_common::{DbError, DbResult, Fault, Sink};
 use tokenserver_db_common::{
-    AccountItem, DeviceItem, NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, user_columns,
+    AccountItem, DeviceItem, NodeItem, Numbers, SERVICE, TokenItem, TokenSource, TokenTarget, UserItem, columns,
+    user_columns,
 };
 
 use crate::service;
@@ -64,7 +65,7 @@ pub struct SqliteTokenSource {
 impl SqliteTokenSource {
     /// The file, if it has a table of users.
     pub fn find(path: &Path) -> Result<Option<Self>, Fault> {
-        let has_users = columns(&mut open_to_read(path)?, "users")?.iter().any(|name| name == "client_state");
+        let has_users = table_columns(&mut open_to_read(path)?, "users")?.iter().any(|name| name == "client_state");
         Ok(has_users.then(|| Self { path: path.to_owned() }))
     }
 }
@@ -76,7 +77,7 @@ impl TokenSource for SqliteTokenSource {
     }
 
     async fn knows_accounts(&self) -> Result<bool, Fault> {
-        Ok(!columns(&mut open_to_read(&self.path)?, "syncserver_accounts")?.is_empty())
+        Ok(!table_columns(&mut open_to_read(&self.path)?, "syncserver_accounts")?.is_empty())
     }
 }
 
@@ -133,41 +134,36 @@ impl TokenTarget for SqliteTokenArchive {
 
 fn dump(path: &Path, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
     snapshot(&mut open_to_read(path)?, |conn| {
-        let has_services = !columns(conn, "services")?.is_empty();
+        let has_services = !table_columns(conn, "services")?.is_empty();
         let mut numbers = Numbers { uid: sequence(conn, "users")?, node: sequence(conn, "nodes")? };
-        if numbers.uid == 0 && columns(conn, "user_collections")?.iter().any(|name| name == "userid") {
+        if numbers.uid == 0 && table_columns(conn, "user_collections")?.iter().any(|name| name == "userid") {
             // Not one of ours: such a table forgets the numbers of rows that are gone, and storage may be left of them.
             let greatest = sql::<(Nullable<BigInt>,)>("SELECT max(userid) FROM user_collections").row(conn)?;
             numbers.uid = greatest.and_then(|(uid,): (Option<i64>,)| uid).unwrap_or(0);
         }
         // The simplest servers know one node, which is no row, and name the service in each user's row.
-        if has_services && !columns(conn, "nodes")?.is_empty() {
+        if has_services && !table_columns(conn, "nodes")?.is_empty() {
             dump_nodes(conn, &mut numbers, sink)?;
         }
         dump_users(conn, has_services, &mut numbers, sink)?;
-        if !columns(conn, "syncserver_accounts")?.is_empty() {
+        if !table_columns(conn, "syncserver_accounts")?.is_empty() {
             dump_accounts(conn, sink)?;
-            dump_devices(conn, sink)?;
         }
         sink.push(TokenItem::Numbers(numbers)).map_err(DbError::Output)
     })
 }
 
 fn sequence(conn: &mut SqliteConnection, table: &str) -> Result<i64, Fault> {
-    if columns(conn, "sqlite_sequence")?.is_empty() {
+    if table_columns(conn, "sqlite_sequence")?.is_empty() {
         return Ok(0);
     }
     Ok(sql::<(BigInt,)>(SEQUENCE).bind(table).row(conn)?.map_or(0, |(number,)| number))
 }
 
 fn dump_nodes(conn: &mut SqliteConnection, numbers: &mut Numbers, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (BigInt, Text, BigInt, BigInt, BigInt, BigInt, BigInt);
-    type Row = (i64, String, i64, i64, i64, i64, i64);
     let service = service::id(conn)?;
-    sql::<Columns>(NODES).bind(service).each(conn, |row: Row| {
-        let (id, url, available, current_load, capacity, downed, backoff) = row;
-        numbers.node = numbers.node.max(id);
-        let node = NodeItem { id, url, available, current_load, capacity, downed, backoff };
+    sql::<columns::NodeItem>(NODES).bind(service).each(conn, |node: NodeItem| {
+        numbers.node = numbers.node.max(node.id);
         sink.push(TokenItem::Node(node)).map_err(DbError::Output)
     })
 }
@@ -178,97 +174,47 @@ fn dump_users(
     numbers: &mut Numbers,
     sink: &mut dyn Sink<TokenItem>,
 ) -> DbResult<()> {
-    type Columns = (BigInt, Text, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>);
-    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>);
-    let selected = user_columns(&columns(conn, "users")?, has_services);
-    let statement = sql::<Columns>(format!("SELECT {selected} FROM users WHERE service = ? ORDER BY uid"));
+    let selected = user_columns(&table_columns(conn, "users")?, has_services);
+    let statement = sql::<columns::UserItem>(format!("SELECT {selected} FROM users WHERE service = ? ORDER BY uid"));
     let statement = match has_services {
         true => statement.bind(service::id(conn)?),
         false => statement.bind(SERVICE),
     };
-    statement.each(conn, |row: Row| {
-        let (uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at) = row;
-        numbers.uid = numbers.uid.max(uid);
-        let user = UserItem { uid, email, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at };
+    statement.each(conn, |user: UserItem| {
+        numbers.uid = numbers.uid.max(user.uid);
         sink.push(TokenItem::User(user)).map_err(DbError::Output)
     })
 }
 
 fn dump_accounts(conn: &mut SqliteConnection, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Columns = (Text, Nullable<Text>, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<BigInt>, Nullable<Text>);
-    type Row = (String, Option<String>, Option<i64>, i64, Option<i64>, Option<i64>, Option<String>);
-    sql::<Columns>(ACCOUNTS).each(conn, |row: Row| {
-        let (email, verdict, decided_at, refusals, refused_first, refused_last, reason) = row;
-        let account = AccountItem { email, verdict, decided_at, refusals, refused_first, refused_last, reason };
-        sink.push(TokenItem::Account(account)).map_err(DbError::Output)
-    })
-}
-
-fn dump_devices(conn: &mut SqliteConnection, sink: &mut dyn Sink<TokenItem>) -> DbResult<()> {
-    type Row = (i64, String, String, i64, i64);
-    sql::<(BigInt, Text, Text, BigInt, BigInt)>(DEVICES).each(conn, |row: Row| {
-        let (uid, agent, user_agent, first_seen, last_seen) = row;
-        let device = DeviceItem { uid, agent, user_agent, first_seen, last_seen };
-        sink.push(TokenItem::Device(device)).map_err(DbError::Output)
-    })
+    sql::<columns::AccountItem>(ACCOUNTS)
+        .each(conn, |account: AccountItem| sink.push(TokenItem::Account(account)).map_err(DbError::Output))?;
+    sql::<columns::DeviceItem>(DEVICES)
+        .each(conn, |device: DeviceItem| sink.push(TokenItem::Device(device)).map_err(DbError::Output))
 }
 
 fn load(conn: &mut SqliteConnection, items: &[TokenItem]) -> Result<(), Fault> {
     let service = service::load(conn)?.id;
     for item in items {
-        match item {
-            TokenItem::Node(node) => {
-                sql(ADD_NODE)
-                    .bind(node.id)
-                    .bind(service)
-                    .bind(node.url.as_str())
-                    .bind(node.available)
-                    .bind(node.current_load)
-                    .bind(node.capacity)
-                    .bind(node.downed)
-                    .bind(node.backoff)
-                    .run(conn)?;
-            }
-            TokenItem::User(user) => {
-                sql(ADD_USER)
-                    .bind(user.uid)
-                    .bind(service)
-                    .bind(user.email.as_str())
-                    .bind(user.generation)
-                    .bind(user.client_state.as_str())
-                    .bind(user.created_at)
-                    .bind(user.replaced_at)
-                    .bind(user.nodeid)
-                    .bind(user.keys_changed_at)
-                    .run(conn)?;
-            }
-            TokenItem::Account(account) => {
-                sql(ADD_ACCOUNT)
-                    .bind(account.email.as_str())
-                    .bind(account.verdict.as_deref())
-                    .bind(account.decided_at)
-                    .bind(account.refusals)
-                    .bind(account.refused_first)
-                    .bind(account.refused_last)
-                    .bind(account.reason.as_deref())
-                    .run(conn)?;
-            }
-            TokenItem::Device(device) => {
-                sql(ADD_DEVICE)
-                    .bind(device.uid)
-                    .bind(device.agent.as_str())
-                    .bind(device.user_agent.as_str())
-                    .bind(device.first_seen)
-                    .bind(device.last_seen)
-                    .run(conn)?;
-            }
+        let statement = match item {
+            TokenItem::Node(_) => ADD_NODE,
+            TokenItem::User(_) => ADD_USER,
+            TokenItem::Account(_) => ADD_ACCOUNT,
+            TokenItem::Device(_) => ADD_DEVICE,
             TokenItem::Numbers(numbers) => {
-                for (table, number) in [("users", numbers.uid), ("nodes", numbers.node)] {
-                    sql(BEGIN_SEQUENCE).bind(table).bind(table).run(conn)?;
-                    sql(RAISE).bind(number).bind(table).bind(number).run(conn)?;
-                }
+                raise(conn, numbers)?;
+                continue;
             }
-        }
+        };
+        sql(statement).bind_all(item.values(service)).run(conn)?;
+    }
+    Ok(())
+}
+
+fn raise(conn: &mut SqliteConnection, numbers: &Numbers) -> Result<(), Fault> {
+    for (table, number) in [("users", numbers.uid), ("nodes", numbers.node)] {
+        sql(BEGIN_SEQUENCE).bind(table).bind(table).run(conn)?;
+        sql(RAISE).bind(number).bind(table).bind(number).run(conn)?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! The table `syncserver_devices`.
 
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{Agent, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES};
+use tokenserver_db_common::{Agent, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES, columns};
 
 const LAST_SEEN: &str = "SELECT last_seen FROM syncserver_devices WHERE uid = ? AND agent = ?";
 
@@ -51,13 +51,7 @@ pub(crate) async fn note(engine: &SqliteEngine, uid: UserId, agent: &Agent, now_
 
 /// See [`TokenAdmin::devices`](tokenserver_db_common::TokenAdmin::devices).
 pub(crate) fn list(conn: &mut SqliteConnection, uid: UserId) -> Result<Vec<DeviceEntry>, Fault> {
-    let rows = sql::<(Text, BigInt, BigInt)>(LIST).bind(uid.get()).rows::<(String, i64, i64)>(conn)?;
-    let entry = |(user_agent, first_seen, last_seen): (String, i64, i64)| DeviceEntry {
-        agent: Agent::of(&user_agent),
-        first_seen,
-        last_seen,
-    };
-    Ok(rows.into_iter().map(entry).collect())
+    sql::<columns::DeviceEntry>(LIST).bind(uid.get()).rows(conn)
 }
 
 /// Those of a row of `users` that goes.

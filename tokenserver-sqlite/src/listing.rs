@@ -1,18 +1,18 @@
 //! The table `users`, as an operator sees it.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::sql;
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{UserEntry, UserFilter, UserRow, Verdict};
+use tokenserver_db_common::{UserEntry, UserFilter, columns};
 
 use crate::service;
-use crate::sign_in::stored_uid;
 
 const COLUMNS: &str = "
     SELECT
-        users.uid, users.email, users.generation, users.client_state, users.created_at, users.replaced_at,
-        users.nodeid, users.keys_changed_at, nodes.node, accounts.verdict,
+        users.email,
+        users.uid, users.generation, users.client_state, users.created_at, users.replaced_at, users.nodeid,
+        users.keys_changed_at, nodes.node,
+        EXISTS (SELECT 1 FROM nodes AS n WHERE n.service = users.service), accounts.verdict,
         (SELECT count(*) FROM syncserver_devices AS devices WHERE devices.uid = users.uid)
     FROM users
         LEFT JOIN nodes ON nodes.id = users.nodeid
@@ -35,21 +35,7 @@ pub(crate) fn users(
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<UserEntry>, Fault> {
-    type Columns = (
-        BigInt,
-        Text,
-        BigInt,
-        Text,
-        BigInt,
-        Nullable<BigInt>,
-        BigInt,
-        Nullable<BigInt>,
-        Nullable<Text>,
-        Nullable<Text>,
-        BigInt,
-    );
-    type Row = (i64, String, i64, String, i64, Option<i64>, i64, Option<i64>, Option<String>, Option<String>, i64);
-    let service = service::load(conn)?;
+    let service = service::load(conn)?.id;
     let condition = match filter {
         UserFilter::Current => IS_CURRENT,
         UserFilter::Email(_) => "users.email = ?",
@@ -60,8 +46,8 @@ pub(crate) fn users(
         UserFilter::FxaUid(fxa_uid) => (format!("{fxa_uid}@"), format!("{fxa_uid}{BEHIND_AT}")),
         _ => Default::default(),
     };
-    let statement = sql::<Columns>(format!("{COLUMNS} AND {condition} ORDER BY users.uid LIMIT ?"))
-        .bind(service.id)
+    let statement = sql::<columns::UserEntry>(format!("{COLUMNS} AND {condition} ORDER BY users.uid LIMIT ?"))
+        .bind(service)
         .bind(after.map_or(-1, UserId::get));
     let statement = match filter {
         UserFilter::Current => statement,
@@ -69,29 +55,5 @@ pub(crate) fn users(
         UserFilter::FxaUid(_) => statement.bind(ends.0.as_str()).bind(ends.1.as_str()),
         UserFilter::Uid(uid) => statement.bind(uid.get()),
     };
-    let rows = statement.bind(i64::from(limit)).rows::<Row>(conn)?;
-    rows.into_iter()
-        .map(
-            |(
-                uid,
-                email,
-                generation,
-                client_state,
-                created_at,
-                replaced_at,
-                nodeid,
-                keys_changed_at,
-                node,
-                verdict,
-                devices,
-            )| {
-                let uid = stored_uid(uid)?;
-                let row =
-                    UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node };
-                let home = row.home(service.has_nodes);
-                let verdict = Verdict::of_column(verdict.as_deref());
-                Ok(UserEntry { email, row, home, verdict, devices: devices.unsigned_abs() })
-            },
-        )
-        .collect()
+    statement.bind(i64::from(limit)).rows(conn)
 }

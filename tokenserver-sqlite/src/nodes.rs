@@ -1,10 +1,9 @@
 //! The table `nodes`.
 
-use diesel::sql_types::{BigInt, Bool, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::Fault;
-use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow};
+use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, columns};
 
 use crate::service;
 
@@ -25,19 +24,7 @@ const CHANGE: &str = "
 
 /// All nodes of the service.
 pub(crate) fn load(conn: &mut SqliteConnection, service: i64) -> Result<Vec<NodeRow>, Fault> {
-    type Columns = (BigInt, Text, BigInt, BigInt, BigInt, Bool, Bool);
-    type Row = (i64, String, i64, i64, i64, bool, bool);
-    let rows = sql::<Columns>(LOAD).bind(service).rows::<Row>(conn)?;
-    let node = |(id, url, available, current_load, capacity, downed, backoff)| NodeRow {
-        id,
-        url,
-        available,
-        current_load,
-        capacity,
-        downed,
-        backoff,
-    };
-    Ok(rows.into_iter().map(node).collect())
+    sql::<columns::NodeRow>(LOAD).bind(service).rows(conn)
 }
 
 /// See [`TokenDb::init_node`](tokenserver_db_common::TokenDb::init_node).

@@ -1,19 +1,17 @@
 //! Rows that are no longer in use.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, sql};
 use syncstorage_db_common::{Fault, UserId};
-use tokenserver_db_common::{RETIRED, ReplacedRow, home};
+use tokenserver_db_common::{RETIRED, ReplacedRow, columns};
 
 use crate::devices;
 use crate::service;
-use crate::sign_in::stored_uid;
 
 const REPLACED: &str = "
     SELECT
         users.uid, users.email, users.generation, users.keys_changed_at, users.client_state, users.replaced_at,
-        users.nodeid, nodes.node
+        users.nodeid, nodes.node, EXISTS (SELECT 1 FROM nodes AS n WHERE n.service = users.service)
     FROM users LEFT JOIN nodes ON nodes.id = users.nodeid
     WHERE
         users.service = ? AND users.replaced_at < ? AND users.uid > ? AND coalesce(nodes.downed, 0) = 0
@@ -37,29 +35,13 @@ pub(crate) fn replaced_rows(
     after: Option<UserId>,
     limit: u32,
 ) -> Result<Vec<ReplacedRow>, Fault> {
-    type Columns = (BigInt, Text, BigInt, Nullable<BigInt>, Text, BigInt, BigInt, Nullable<Text>);
-    type Row = (i64, String, i64, Option<i64>, String, i64, i64, Option<String>);
-    let service = service::load(conn)?;
-    let rows = sql::<Columns>(REPLACED)
-        .bind(service.id)
+    sql::<columns::ReplacedRow>(REPLACED)
+        .bind(service::load(conn)?.id)
         .bind(older_than_ms)
         .bind(after.map_or(-1, UserId::get))
         .bind(RETIRED)
         .bind(i64::from(limit))
-        .rows::<Row>(conn)?;
-    rows.into_iter()
-        .map(|(uid, email, generation, keys_changed_at, client_state, replaced_at, nodeid, url)| {
-            Ok(ReplacedRow {
-                uid: stored_uid(uid)?,
-                email,
-                generation,
-                keys_changed_at,
-                client_state,
-                replaced_at,
-                node: home(nodeid, url.as_deref(), service.has_nodes),
-            })
-        })
-        .collect()
+        .rows(conn)
 }
 
 /// See [`TokenDb::forget_row`](tokenserver_db_common::TokenDb::forget_row).

@@ -1,12 +1,12 @@
 //! Letting users in: load, plan, and carry the plan out.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{SqliteEngine, snapshot, sql};
 use syncstorage_db_common::{Fault, UserId};
 use tokenserver_db_common::nodes::{Allocation, allocate};
 use tokenserver_db_common::rules::{self, Facts, NewRow, Outcome, Place, Plan, Replaced};
-use tokenserver_db_common::{Node, SignIn, SignedIn, TokenError, UserRow};
+use tokenserver_db_common::{Node, SignIn, SignedIn, TokenError, UserRow, columns};
 
 use crate::service::{self, Service};
 use crate::{accounts, nodes, users};
@@ -42,15 +42,8 @@ pub(crate) async fn sign_in(engine: &SqliteEngine, request: &SignIn) -> Result<S
         let mut conn = engine.reader().await?;
         snapshot(&mut conn, |conn| make_plan(conn, request))?
     };
-    if !plan.writes() {
-        return match plan.outcome {
-            Outcome::Accept(answer) => Ok(answer),
-            Outcome::Refuse(refusal) => Err(refusal.into()),
-            Outcome::RetiredWithoutNode => Err(TokenError::RetiredWithoutNode),
-            Outcome::Update(_) | Outcome::Insert(_) => {
-                Err(Fault::internal("a plan that writes says it does not").into())
-            }
-        };
+    if let Some(answer) = plan.settled() {
+        return answer;
     }
     // By its turn, another write may have come in between, so that the plan is made anew.
     let request = request.clone();
@@ -72,20 +65,7 @@ fn make_plan(conn: &mut SqliteConnection, request: &SignIn) -> Result<(Service, 
 }
 
 fn rows(conn: &mut SqliteConnection, service: Service, email: &str) -> Result<Vec<UserRow>, Fault> {
-    type Columns = (BigInt, BigInt, Text, BigInt, Nullable<BigInt>, BigInt, Nullable<BigInt>, Nullable<Text>);
-    type Row = (i64, i64, String, i64, Option<i64>, i64, Option<i64>, Option<String>);
-    let rows = sql::<Columns>(ROWS).bind(email).bind(service.id).rows::<Row>(conn)?;
-    rows.into_iter()
-        .map(|(uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node)| {
-            let uid = stored_uid(uid)?;
-            Ok(UserRow { uid, generation, client_state, created_at, replaced_at, nodeid, keys_changed_at, node })
-        })
-        .collect()
-}
-
-/// A uid as the database has it.
-pub(crate) fn stored_uid(uid: i64) -> Result<UserId, Fault> {
-    UserId::try_from(uid).map_err(|_| Fault::internal(format!("the table users has a row with the uid {uid}")))
+    sql::<columns::UserRow>(ROWS).bind(email).bind(service.id).rows(conn)
 }
 
 /// The outer result is the transaction's, so that what a refusal writes is kept: an inner error does not undo.
@@ -131,7 +111,7 @@ fn insert(
         .bind(row.keys_changed_at)
         .row(conn)?;
     let (uid,) = found.ok_or_else(|| Fault::internal("an inserted row has no uid"))?;
-    Ok(row.signed_in(stored_uid(uid)?, node))
+    Ok(row.signed_in(UserId::try_from(uid).map_err(Fault::internal)?, node))
 }
 
 /// Gives the user a place on a node: the id for the row, and the node for the answer.
