@@ -73,6 +73,12 @@ impl Account {
     }
 }
 
+/// Whether a text has the form of an id at Mozilla's accounts server, in capital letters or not; tokens have it without.
+#[must_use]
+pub fn is_fxa_uid(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A time of an account, wherever it comes from, with 0 taken for absent.
 pub(crate) fn present(time: Option<i64>) -> Option<i64> {
     time.filter(|time| *time > 0)

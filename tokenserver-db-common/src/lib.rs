@@ -24,7 +24,7 @@ pub mod rules;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use account::{Account, InvalidAccount};
+pub use account::{Account, InvalidAccount, is_fxa_uid};
 pub use admin::{
     AccountEntry, AccountFilter, DEVICE_INTERVAL_MS, DeviceEntry, MAX_DEVICES, MAX_NEWCOMERS, NodeChange, NodeChanged,
     NodeName, TokenAdmin, UserEntry, UserFilter, Verdict, reason,

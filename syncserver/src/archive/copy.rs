@@ -9,10 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use syncstorage_db_common::{
-    BsoId, CollectionName, DbError, DbResult, Fault, Sink, StorageSource, StorageTarget, StoredBso, StoredItem,
-    SyncTimestamp,
-};
+use syncstorage_db_common::{DbError, DbResult, Fault, Sink, StorageSource, StorageTarget, StoredBso, StoredItem};
 use tokenserver_db_common::{Numbers, TokenItem, TokenSource, TokenTarget};
 
 use super::{Counts, Item};
@@ -318,98 +315,4 @@ impl Sink<Item> for Chunker {
         self.chunk.push(item);
         if self.chunk.len() >= CHUNK_ITEMS || self.bytes >= CHUNK_BYTES { self.send() } else { Ok(()) }
     }
-}
-
-/// Passes on what this server can hold, and leaves out the rest: what comes from another server's tables was checked by
-/// other rules.
-pub struct Sieve<'a> {
-    to: &'a mut dyn Sink<Item>,
-    /// What was left out.
-    pub left_out: u64,
-}
-
-impl<'a> Sieve<'a> {
-    /// A sieve before `to`.
-    pub fn new(to: &'a mut dyn Sink<Item>) -> Self {
-        Self { to, left_out: 0 }
-    }
-}
-
-impl Sink<Item> for Sieve<'_> {
-    fn push(&mut self, mut item: Item) -> io::Result<()> {
-        let named = |name: &CollectionName| CollectionName::new(name.as_str()).is_ok();
-        // A time that no server gives, such as one before the epoch, is as early as can be.
-        let clamp = |time: &mut SyncTimestamp| *time = (*time).max(SyncTimestamp::from_ms(SyncTimestamp::TICK_MS));
-        match &mut item {
-            Item::Storage(StoredItem::Store { modified, .. } | StoredItem::Collection { modified, .. }) => {
-                clamp(modified);
-            }
-            Item::Storage(StoredItem::Bso(StoredBso { bso, .. })) => clamp(&mut bso.modified),
-            Item::Token(_) => {}
-        }
-        let good = match &item {
-            Item::Storage(StoredItem::Collection { at, .. }) => named(&at.collection),
-            Item::Storage(StoredItem::Bso(StoredBso { at, bso, .. })) => {
-                named(&at.collection) && BsoId::new(bso.id.as_str()).is_ok() && !bso.payload.contains('\0')
-            }
-            Item::Token(TokenItem::User(user)) => user.uid >= 0 && !user.email.contains('\0'),
-            Item::Storage(StoredItem::Store { .. }) | Item::Token(_) => true,
-        };
-        if good {
-            return self.to.push(item);
-        }
-        self.left_out += 1;
-        Ok(())
-    }
-}
-
-/// Passes on items, with other URLs of nodes in the place of some.
-pub struct Renaming<'a> {
-    /// Where they go.
-    pub to: &'a mut dyn Sink<Item>,
-    /// Old URLs and new ones.
-    pub urls: &'a [(String, String)],
-}
-
-impl Sink<Item> for Renaming<'_> {
-    fn push(&mut self, mut item: Item) -> io::Result<()> {
-        if let Item::Token(TokenItem::Node(node)) = &mut item
-            && let Some((_, new)) = self.urls.iter().find(|(old, _)| same_url(old, &node.url))
-        {
-            node.url.clone_from(new);
-        }
-        self.to.push(item)
-    }
-}
-
-/// Whether two URLs are the same but for a slash at the end.
-#[must_use]
-pub fn same_url(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/') == other.trim_end_matches('/')
-}
-
-/// Whether these changes of URLs can be made: an error is a sentence. `nodes` are the URLs that there are.
-pub fn check_renames(nodes: &[String], urls: &[(String, String)]) -> Result<(), String> {
-    let mut seen: Vec<&str> = Vec::new();
-    for (old, new) in urls {
-        if seen.iter().any(|before| same_url(before, old)) {
-            return Err(format!("--node-url names {old} twice"));
-        }
-        if !nodes.iter().any(|node| same_url(node, old)) {
-            let there = if nodes.is_empty() { "none".to_owned() } else { nodes.join(", ") };
-            return Err(format!("--node-url {old}={new}: there is no node {old}; the nodes are: {there}"));
-        }
-        seen.push(old);
-    }
-    let renamed = |node: &String| {
-        urls.iter().find(|(old, _)| same_url(old, node)).map_or_else(|| node.clone(), |(_, new)| new.clone())
-    };
-    let after: Vec<String> = nodes.iter().map(renamed).collect();
-    for (n, (old, url)) in nodes.iter().zip(&after).enumerate() {
-        let others = after.iter().enumerate().filter(|(other, _)| *other != n);
-        if !same_url(old, url) && others.into_iter().any(|(_, other)| same_url(other, url)) {
-            return Err(format!("--node-url {old}={url}: there is a node {url} already"));
-        }
-    }
-    Ok(())
 }

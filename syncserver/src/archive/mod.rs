@@ -2,9 +2,10 @@
 //!
 //! A backup is one file: JSON Lines, compressed by zstd, sealed by checksums ([`format`](mod@format) says how each line
 //! looks, [`seal`] what is around them; `docs/src/backup.md` says it for others). [`write`](mod@write) and [`read`] make
-//! and take such a file apart; [`copy`] brings what is read from anywhere into databases. None of them knows a database:
+//! and take such a file apart; [`copy`] brings what is read from anywhere into databases, [`adapt`] makes it fit. None of them knows a database:
 //! they go by the traits of the backends.
 
+pub mod adapt;
 pub mod copy;
 pub mod format;
 pub mod read;

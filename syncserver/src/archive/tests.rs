@@ -323,10 +323,22 @@ fn what_a_restore_would_refuse_is_not_written_and_named() {
 }
 
 #[test]
+fn a_sieve_counts_users_by_the_domains_of_their_e_mails() {
+    let mut found: Vec<Item> = Vec::new();
+    let mut sieve = super::adapt::Sieve::new(&mut found);
+    let is_user = |item: &Item| matches!(item, Item::Token(TokenItem::User(_)));
+    let Some(Item::Token(TokenItem::User(row))) = items().into_iter().find(is_user) else { panic!("no user") };
+    for (uid, email) in [(1, "a@b@one.example"), (2, "c@one.example"), (3, "d@two.example"), (-1, "e@two.example")] {
+        sieve.push(TokenItem::User(UserItem { uid, email: email.into(), ..row.clone() }).into()).unwrap();
+    }
+    assert_eq!((sieve.left_out, sieve.domains), (1, [("one.example".into(), 2), ("two.example".into(), 1)].into()));
+}
+
+#[test]
 fn a_sieve_gives_times_that_a_server_gives() {
     let user = UserId::try_from(7).unwrap();
     let mut found: Vec<Item> = Vec::new();
-    let mut sieve = super::copy::Sieve::new(&mut found);
+    let mut sieve = super::adapt::Sieve::new(&mut found);
     sieve.push(StoredItem::Store { user, modified: SyncTimestamp::from_ms(-5) }.into()).unwrap();
     let modified = SyncTimestamp::from_ms(10);
     assert_eq!(found, [StoredItem::Store { user, modified }.into()]);

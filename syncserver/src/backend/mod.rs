@@ -44,9 +44,17 @@ pub struct Probe {
     pub writer: Option<Box<dyn Fn() -> Option<WriterStatus> + Send + Sync>>,
 }
 
-/// Whether this program knows the databases of the settings, without a look at them.
+/// Whether this program knows the databases of the settings, and has what they take, without a look at them.
 pub fn check(settings: &Settings) -> Result<(), BackendError> {
-    databases(settings).map(|_| ())
+    refuse_no_secret(settings, &databases(settings)?)
+}
+
+/// A server's database may be used by several processes, none of which could make up the secret of all.
+fn refuse_no_secret(settings: &Settings, databases: &[Database<'_>]) -> Result<(), BackendError> {
+    match databases[0].place {
+        Place::Server(_) if settings.master_secret.is_none() => Err(BackendError::NoSecret),
+        _ => Ok(()),
+    }
 }
 
 /// What [`migrate`] did, or would do, in one database.
@@ -137,9 +145,7 @@ fn options(settings: &Settings, clock: Clock) -> DbOptions {
 /// Opens the databases of the settings. On SQLite a master secret is made where there is none yet.
 pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, BackendError> {
     let databases = databases(settings)?;
-    if settings.master_secret.is_none() && matches!(databases[0].place, Place::Server(_)) {
-        return Err(BackendError::NoSecret);
-    }
+    refuse_no_secret(settings, &databases)?;
     let mut engines = Vec::with_capacity(databases.len());
     for Database { place, contents, settings: database } in databases {
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);

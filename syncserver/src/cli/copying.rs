@@ -10,7 +10,8 @@ use super::confirm::confirm;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstorage_db_common::Sink;
 
-use crate::archive::copy::{GAP, Incoming, Renaming, Stop, check_renames, same_url};
+use crate::archive::adapt::{Renaming, check_renames, same_url};
+use crate::archive::copy::{GAP, Incoming, Stop};
 use crate::archive::{Counts, Item};
 use crate::backend::{BackendError, Whole};
 use crate::causes::chain;

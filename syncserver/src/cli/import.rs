@@ -1,13 +1,13 @@
 //! `syncserver import`.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use syncstorage_db_common::{Clock, DbError};
 
 use super::copying::{Filling, Origin};
 use super::output;
-use crate::archive::copy::Sieve;
+use crate::archive::adapt::Sieve;
 use crate::backend;
 use crate::causes::chain;
 use crate::settings::Settings;
@@ -37,22 +37,31 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> Result<(),
         nodes: sources.node_urls().await.map_err(told_of)?,
         accounts: sources.know_accounts().await.map_err(|error| chain(&error))?,
     };
-    let left_out = Arc::new(AtomicU64::new(0));
-    let told = Arc::clone(&left_out);
+    let sifted = Arc::new(Mutex::new((0, BTreeMap::new())));
+    let told = Arc::clone(&sifted);
     let (counts, place) = filling
         .fill(settings, "import", origin, move |sink| {
             let mut sieve = Sieve::new(sink);
             sources.dump_here(Clock::system().now_ms(), &mut sieve)?;
-            told.store(sieve.left_out, Ordering::SeqCst);
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = (sieve.left_out, sieve.domains);
             Ok(())
         })
         .await?;
     let mut summary = format!("Imported {counts} into {place}.\n");
-    match left_out.load(Ordering::SeqCst) {
-        0 => {}
-        some => summary.push_str(&format!(
-            "{some} things were left out, since the protocol does not allow their names or payloads.\n"
-        )),
+    let (left_out, mut domains) = std::mem::take(&mut *sifted.lock().unwrap_or_else(PoisonError::into_inner));
+    if left_out > 0 {
+        summary.push_str(&format!(
+            "{left_out} things were left out, since the protocol does not allow their names or payloads.\n"
+        ));
+    }
+    let known = &settings.tokenserver.fxa_email_domain;
+    domains.remove(known);
+    for (domain, rows) in domains {
+        summary.push_str(&format!(
+            "Mind the accounts: {rows} rows of users are of the domain {domain:?}, and this server looks for those of \
+             {known:?}, so that these users get new, empty storage. If their accounts server is the one of the settings, \
+             set tokenserver.fxa_email_domain (SYNC_TOKENSERVER__FXA_EMAIL_DOMAIN) to that domain.\n"
+        ));
     }
     if !has_tokens {
         summary.push_str(

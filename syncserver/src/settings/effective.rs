@@ -119,7 +119,10 @@ fn unset(path: &str, of: &Settings) -> Option<(Value, String)> {
 
 /// A database's URL without what nobody should see: the password, before the host or among the parameters.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // A path, or a URL that is misspelt.
+        return url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("{HIDDEN}@{rest}"));
+    };
     // A password may hold anything that was not percent-encoded.
     let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
     let user = user.map_or_else(String::new, |user| match user.split_once(':') {
@@ -145,6 +148,18 @@ mod tests {
 
     fn of<'a>(all: &'a [Effective], name: &str) -> &'a Effective {
         all.iter().find(|one| one.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_password_is_hidden_also_where_the_url_is_misspelt() {
+        for (url, shown) in [
+            ("/var/lib/sync.db", "/var/lib/sync.db"),
+            ("postgres://me:secret@h/db?sslmode=require", "postgres://me:***@h/db?sslmode=require"),
+            ("postgres:/me:secret@h/db", "***@h/db"),
+            ("me:secret@h/db", "***@h/db"),
+        ] {
+            assert_eq!(without_password(url), shown.replace("***", HIDDEN), "{url}");
+        }
     }
 
     #[test]

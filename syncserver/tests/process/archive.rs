@@ -333,3 +333,19 @@ async fn a_change_of_urls_that_cannot_be_made_is_told_before_anything_is_cleared
     let restored = done(&folder, &arguments);
     assert!(out(&restored).contains(text(&folder.database())), "{restored:?}");
 }
+
+/// Their storage comes over, and nobody would ever find it.
+#[tokio::test]
+async fn users_whom_this_server_would_not_know_are_named_by_an_import() {
+    let (old, new) = (Folder::new(), Folder::new());
+    used(&old).await.stop();
+    crate::databases::sql(
+        &old,
+        "INSERT INTO users (service, email, generation, client_state, created_at, nodeid)
+         SELECT id, 'a11ce@api.accounts.firefox.com', 1, '', 1, 0 FROM services
+         UNION ALL SELECT id, 'b0b@elsewhere.example', 1, '', 1, 0 FROM services",
+    );
+    let imported = out(&done(&new, &["import", "--from", text(&old.database())]));
+    assert!(imported.contains("1 rows of users are of the domain \"elsewhere.example\""), "{imported}");
+    assert_eq!(imported.matches("rows of users are of the domain").count(), 1, "{imported}");
+}

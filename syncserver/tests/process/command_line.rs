@@ -77,6 +77,11 @@ fn check_config_and_serve_find_the_same_things_wrong() {
         ("SYNC_PUBLIC_URL", "https://sync.example.com/1.0/sync/1.5", &["SYNC_PUBLIC_URL", "leave out /1.0/sync/1.5"]),
         ("SYNC_SYNCSTORAGE__LIMITS__MAX_REQUEST_BYTES", "1000", &["SYNC_SYNCSTORAGE__LIMITS__MAX_REQUEST_BYTES"]),
         ("SYNC_LOG_LEVEL", "loud", &["SYNC_LOG_LEVEL", "loud"]),
+        (
+            "SYNC_SYNCSTORAGE__DATABASE_URL",
+            "postgres:/u:p@h/d",
+            &["database_url", "one that begins with \"postgres:\""],
+        ),
     ] {
         folder.refusal(&[(name, value)]).names(wrong);
         let mut check = folder.command(&[(name, value)]);
@@ -84,6 +89,16 @@ fn check_config_and_serve_find_the_same_things_wrong() {
         Refusal::of(check).names(wrong);
     }
     assert!(!folder.data().exists(), "nothing was made");
+}
+
+#[test]
+fn settings_that_lack_the_secret_of_a_database_on_a_server_are_not_good() {
+    let folder = Folder::new();
+    for arguments in [&["check-config"][..], &["serve"]] {
+        let mut command = folder.command(&[("SYNC_SYNCSTORAGE__DATABASE_URL", "mysql://u:p@h/d")]);
+        command.env_remove("SYNC_MASTER_SECRET").args(arguments);
+        Refusal::of(command).names(&["master_secret is not set", "generate-secret"]);
+    }
 }
 
 #[test]

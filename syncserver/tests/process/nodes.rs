@@ -107,8 +107,26 @@ async fn what_is_on_another_node_is_deleted_there() {
     let failed = site.refused(&["user", "delete", ALICE, "--yes"]);
     assert!(failed.contains("could not be deleted") && failed.contains("out of use"), "{failed}");
     assert_eq!(site.json(&["user", "show", ALICE, "--json"])["uid"], uid);
+    assert!(site.done(&["user", "list"]).contains("out of use"));
+    assert!(site.json(&["user", "list", "--json"])[0]["replaced"].is_string());
     let other = other_folder.start_with(&[STORAGE_ALONE, ("SYNC_PORT", &addr)]);
     site.done(&["user", "delete", ALICE, "--yes"]);
     assert!(site.refused(&["user", "show", ALICE]).contains("is no user"));
     assert_eq!(other.user(uid).await.get("/storage/kept/a").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_user_of_a_node_that_is_out_of_order_can_be_deleted() {
+    let site = Site::start(&[]);
+    // Nobody listens there.
+    site.done(&["node", "add", "http://127.0.0.1:9", "--capacity", "10"]);
+    let answer = site.ask(ALICE, "").await.json();
+    assert!(answer["api_endpoint"].as_str().unwrap().starts_with("http://127.0.0.1:9/"), "{answer}");
+    let node = site.json(&["node", "list", "--json"])[0]["id"].to_string();
+    site.done(&["node", "set", &node, "--downed", "true"]);
+    let deleted = site.command(&["user", "delete", ALICE, "--yes"]);
+    assert_eq!(deleted.status.code(), Some(0), "{deleted:?}");
+    let said = String::from_utf8(deleted.stderr).unwrap();
+    assert!(said.contains("stays on http://127.0.0.1:9"), "{said}");
+    assert_eq!(site.json(&["user", "list", "--json"]), json!([]));
 }

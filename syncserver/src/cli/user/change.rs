@@ -1,6 +1,6 @@
 //! The commands of `syncserver user` that change something.
 
-use tokenserver_db_common::Verdict as Said;
+use tokenserver_db_common::{Node, UserEntry, Verdict as Said};
 
 use super::Whom;
 use super::list::account_of;
@@ -125,15 +125,23 @@ pub(super) async fn delete(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     let (admin, tokens) = (&operator.databases.admin, &operator.databases.tokens);
     // First of all, so that no device is sent there any more, whatever cannot be deleted now.
     admin.replace_user(&user.email, operator.clock.now_ms()).await.map_err(failed)?;
+    let nodes = tokens.nodes().await.map_err(failed)?;
+    let is_downed = |home: &Node| nodes.iter().any(|node| node.downed && node.url == operator.url(home));
     let mut failures = Vec::new();
     // Only the rows that were seen: a device may have come back as a new user in the meantime.
-    for entry in &user.rows {
-        match operator.delete_storage(entry.row.uid, entry.home.as_ref()).await {
-            Ok(()) => {
-                tokens.forget_row(entry.row.uid).await.map_err(failed)?;
-            }
-            Err(failure) => failures.push(failure),
+    for UserEntry { row, home, .. } in &user.rows {
+        let home = home.as_ref();
+        if let Some(home) = home.filter(|home| !operator.is_here(Some(home)) && is_downed(home)) {
+            eprintln!(
+                "What uid {} has stored stays on {}: that node is downed, and was not asked",
+                row.uid,
+                clean(operator.url(home))
+            );
+        } else if let Err(failure) = operator.delete_storage(row.uid, home).await {
+            failures.push(failure);
+            continue;
         }
+        tokens.forget_row(row.uid).await.map_err(failed)?;
     }
     if !failures.is_empty() {
         return Err(format!(

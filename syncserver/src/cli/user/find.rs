@@ -1,7 +1,7 @@
 //! Whom an operator means.
 
 use syncstorage_db_common::UserId;
-use tokenserver_db_common::{UserEntry, UserFilter};
+use tokenserver_db_common::{UserEntry, UserFilter, is_fxa_uid};
 
 use crate::cli::format::clean;
 use crate::cli::operator::{Operator, failed};
@@ -22,7 +22,7 @@ fn readings(text: &str) -> Vec<UserFilter> {
         return vec![UserFilter::Email(email(text))];
     }
     // Also where it is all digits: nobody writes a uid like that.
-    if is_hex(text) {
+    if is_fxa_uid(text) {
         return vec![UserFilter::FxaUid(text.to_ascii_lowercase())];
     }
     let account = UserFilter::FxaUid(text.to_owned());
@@ -35,14 +35,9 @@ fn readings(text: &str) -> Vec<UserFilter> {
 /// What stands before and after an `@`, as the database has it: where that is an id of Mozilla's, in lower case.
 fn email(text: &str) -> String {
     match text.split_once('@') {
-        Some((id, _)) if is_hex(id) => text.to_ascii_lowercase(),
+        Some((id, _)) if is_fxa_uid(id) => text.to_ascii_lowercase(),
         _ => text.to_owned(),
     }
-}
-
-/// Whether a text has the form of an id at Mozilla's accounts server.
-fn is_hex(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl Operator<'_> {
@@ -95,7 +90,7 @@ impl Operator<'_> {
                 )),
             };
         }
-        if is_hex(text) {
+        if is_fxa_uid(text) {
             return Ok(format!("{}@{domain}", text.to_ascii_lowercase()));
         }
         if text.parse::<UserId>().is_ok() {

@@ -52,6 +52,7 @@ struct Line {
     bytes: Option<u64>,
     devices: u64,
     verdict: Option<&'static str>,
+    replaced: Option<String>,
 }
 
 async fn users(operator: &Operator<'_>, retired: bool, json: bool) -> Result<(), String> {
@@ -74,7 +75,7 @@ async fn users(operator: &Operator<'_>, retired: bool, json: bool) -> Result<(),
             },
             usage.map_or_else(String::new, |(_, count)| bytes(count)),
             entry.devices.to_string(),
-            if entry.verdict == Some(Verdict::Denied) { "denied".to_owned() } else { String::new() },
+            state(entry),
         ]);
         lines.push(line(entry, node, usage));
     }
@@ -85,6 +86,13 @@ async fn users(operator: &Operator<'_>, retired: bool, json: bool) -> Result<(),
         return print(if retired { "No user is retired.\n" } else { "There are no users yet.\n" });
     }
     print(&table.to_text())
+}
+
+/// What is not as usual with a user.
+fn state(entry: &UserEntry) -> String {
+    let denied = (entry.verdict == Some(Verdict::Denied)).then_some("denied");
+    let replaced = entry.row.replaced_at.filter(|_| !entry.row.is_retired()).map(|_| "out of use");
+    denied.into_iter().chain(replaced).collect::<Vec<_>>().join(", ")
 }
 
 fn line(entry: &UserEntry, node: Option<String>, usage: Option<(Option<i64>, u64)>) -> Line {
@@ -98,6 +106,7 @@ fn line(entry: &UserEntry, node: Option<String>, usage: Option<(Option<i64>, u64
         bytes: usage.map(|(_, count)| count),
         devices: entry.devices,
         verdict: entry.verdict.map(Verdict::as_str),
+        replaced: entry.row.replaced_at.and_then(timestamp),
     }
 }
 

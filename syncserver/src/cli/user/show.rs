@@ -196,7 +196,10 @@ fn text(
     if row.is_retired() {
         text.push_str("Retired: the account is gone, nobody is let in, and the data goes with a purge.\n");
     } else if let Some(at) = row.replaced_at {
-        line(&mut text, &format!("Moved away {} UTC: gets new, empty storage at the next sign-in.", time(Some(at))));
+        line(
+            &mut text,
+            &format!("Out of use since {} UTC: gets new, empty storage at the next sign-in.", time(Some(at))),
+        );
     }
     if let Some(account) = account {
         said(&mut text, account);

@@ -159,6 +159,15 @@ fn registration_has_an_older_name() {
 }
 
 #[test]
+fn an_id_on_the_allow_list_is_as_tokens_have_it() {
+    let (upper, lower) = ("A11CE000000000000000000000000001", "a11ce000000000000000000000000001");
+    let list = format!("{upper},Not-Mozillas");
+    let settings = from_environment(&[("SYNC_TOKENSERVER__ALLOW_LIST", &list)]).unwrap();
+    let expected = BTreeSet::from([lower.to_owned(), "Not-Mozillas".to_owned()]);
+    assert_eq!(settings.tokenserver.registration, Registration::AllowList(expected));
+}
+
+#[test]
 fn a_public_key_is_given_in_parts() {
     let name = |part: &str| format!("SYNC_TOKENSERVER__FXA_OAUTH_PRIMARY_JWK__{part}");
     let parts = [("KID", "k"), ("N", "AQAB"), ("E", "AQAB"), ("FXA_CREATED_AT", "1564502400")];

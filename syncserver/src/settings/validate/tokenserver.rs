@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokenserver_db_common::is_fxa_uid;
 
 use super::super::error::SettingsError;
 use super::super::read::Values;
@@ -116,7 +117,9 @@ fn allow_list(values: &Values, path: &str, domain: &str) -> Result<BTreeSet<Stri
         // Otherwise the user would just be refused, with nothing to show why.
         Some(_) => Err(values.invalid(path, "a list of account ids, not e-mail addresses", format_args!("{entry:?}"))),
     };
-    values.list(path)?.into_iter().map(id).collect()
+    // So would one in capital letters.
+    let as_in_tokens = |id: String| if is_fxa_uid(&id) { id.to_ascii_lowercase() } else { id };
+    values.list(path)?.into_iter().map(|entry| id(entry).map(as_in_tokens)).collect()
 }
 
 fn webhook(values: &Values) -> Result<Option<Webhook>, SettingsError> {
