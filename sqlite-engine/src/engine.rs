@@ -104,10 +104,8 @@ impl SqliteEngine {
         let components: Vec<_> = std::iter::once(("engine", MIGRATIONS)).chain(components).collect();
         match location {
             SqliteLocation::File(path) if path.exists() => {
-                let mut conn = open::reader(path, EngineOptions::default().busy_timeout).map_err(|fault| {
-                    let (Fault::Unavailable(source) | Fault::Internal(source)) = fault;
-                    OpenError::Refused { path: path.clone(), reason: source.to_string() }
-                })?;
+                let mut conn = open::reader(path, EngineOptions::default().busy_timeout)
+                    .map_err(|fault| OpenError::Refused { path: path.clone(), reason: fault.reason() })?;
                 migrate::pending(&mut conn, path, &components)
             }
             SqliteLocation::File(_) | SqliteLocation::Temporary => {

@@ -91,6 +91,11 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
     let synchronous = if durable { "FULL" } else { "OFF" };
+    // Only where it is not there yet: it is a write, which waits for others.
+    let mark = match application_id(&mut conn).map_err(told)? {
+        APPLICATION_ID => String::new(),
+        _ => format!("PRAGMA application_id = {APPLICATION_ID};"),
+    };
     // Pages are written to the log first and copied into the file at a checkpoint. With four times SQLite's usual number
     // of pages between two of them, a page that changes often is copied less often.
     // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
@@ -103,7 +108,7 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
-         PRAGMA application_id = {APPLICATION_ID};
+         {mark}
          DROP TABLE IF EXISTS sqlite_stat1;
          DROP TABLE IF EXISTS sqlite_stat4;"
     ))
@@ -143,14 +148,16 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConne
 
 /// Whether the database has tables and was not made by this server. Reads the file for the first time, too.
 pub(crate) fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
-    let words = |fault: Fault| match fault {
-        Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
-    };
     // In this order: another process that starts at the same time marks the file before it makes a table.
-    let table: Option<(String,)> = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(words)?;
-    let id: Option<(i64,)> =
-        sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id").row(conn).map_err(words)?;
-    Ok(table.is_some() && id != Some((APPLICATION_ID,)))
+    let table = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row::<(String,)>(conn);
+    let table = table.map_err(|fault| fault.reason())?;
+    Ok(application_id(conn)? != APPLICATION_ID && table.is_some())
+}
+
+/// Whose database it is; 0 where nobody has said so.
+fn application_id(conn: &mut SqliteConnection) -> Result<i64, String> {
+    let id = sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id").row(conn);
+    Ok(id.map_err(|fault| fault.reason())?.map_or(0, |(id,)| id))
 }
 
 /// Tells a transient failure of a statement from one that is not. Diesel does not pass SQLite's codes on, so its

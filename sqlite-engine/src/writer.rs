@@ -171,7 +171,7 @@ fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>, figur
             let _ = sql("ROLLBACK").run(&mut conn);
         }
         figures.transaction(group.len(), outcome.is_ok());
-        let failed = outcome.err().map(|fault| words(&fault));
+        let failed = outcome.err().map(|fault| fault.reason());
         for job in group.drain(..) {
             job.answer(failed.as_deref());
         }
@@ -223,20 +223,13 @@ fn transaction(
 /// the others have to be told that they were undone.
 fn roll_back(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>) -> Result<(), Fault> {
     let Err(fault) = sql("ROLLBACK TO job").run(conn) else { return Ok(()) };
-    if !words(&fault).contains("no such savepoint") {
+    if !fault.reason().contains("no such savepoint") {
         return Err(fault);
     }
     if let Some(job) = group.pop() {
         job.answer(None);
     }
     Err(Fault::unavailable("another write failed so that SQLite undid all that were to be committed with it"))
-}
-
-/// What happened, to be told in another fault.
-fn words(fault: &Fault) -> String {
-    match fault {
-        Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
-    }
 }
 
 #[cfg(test)]

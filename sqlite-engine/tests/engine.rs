@@ -212,6 +212,16 @@ async fn a_lock_of_another_program_is_waited_for_and_never_an_error_of_its_own_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_there_is_opened_while_another_program_writes_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(&folder, EngineOptions::default()).unwrap());
+    let mut other = SqliteConnection::establish(folder.path().join("sync.db").to_str().unwrap()).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let options = EngineOptions { busy_timeout: Duration::from_millis(50), ..EngineOptions::default() };
+    open(&folder, options).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_programs_can_read_the_file_and_it_has_the_pragmas_it_should_have() {
     let folder = TempDir::new().unwrap();
     let engine = engine(&folder).await;

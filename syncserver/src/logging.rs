@@ -1,45 +1,73 @@
 //! The log: lines for people, or one JSON object a line for programs.
 //!
-//! Both go to the standard error stream, so that what a command prints is never mixed with them. A log that cannot be
-//! written (a closed pipe, a full disk) is lost without a word: the server goes on.
+//! Both go to the standard error stream, so that what a command prints is never mixed with them. A thread of its own writes
+//! them, so that nobody waits for a log that is not read, or not as fast as it grows: what is too much is left out, and
+//! the log says how many lines. A log that cannot be written at all (a closed pipe, a full disk) is lost without a word.
+//! In any case the server goes on.
 //!
 //! systemd's journal has a time and a priority of its own for each line: there lines begin with `<N>`, the priority as
 //! syslog has it, which the journal takes off, and those for people have no time.
 
 use std::io::{self, LineWriter, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use slog::{Drain, FnValue, Level, Logger, OwnedKVList, PushFnValue, Record, SendSyncRefUnwindSafeDrain, o};
+use slog::{Drain, FnValue, Level, Logger, OwnedKVList, PushFnValue, Record, o};
+use slog_async::{Async, AsyncGuard, OverflowStrategy};
 use slog_json::Json;
 use slog_term::{CompactFormat, Decorator, PlainDecorator, TermDecorator};
+use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
 
 use crate::settings::Settings;
 
-/// The logger that all others come from, as `human_logs` and `log_level` say.
-pub fn logger(settings: &Settings) -> Logger {
-    if stderr_is_the_journal() {
-        let out = LineWriter::new(io::stderr());
-        return if settings.human_logs {
-            root(Journal::new(out, human_without_time), settings.log_level)
-        } else {
-            root(Journal::new(out, json), settings.log_level)
-        };
-    }
-    if settings.human_logs {
+/// So many lines may wait to be written.
+const WAITING: usize = 4096;
+
+/// So long the end of the program waits for those that are left.
+const AT_THE_END: Duration = Duration::from_secs(2);
+
+/// The logger that all others come from, as `human_logs` and `log_level` say, and what has to be kept for as long as it is
+/// used.
+pub fn logger(settings: &Settings) -> (Logger, Writing) {
+    let out = || LineWriter::new(io::stderr());
+    let level = settings.log_level;
+    match (stderr_is_the_journal(), settings.human_logs) {
+        (true, true) => root(Journal::new(out(), human_without_time), level),
+        (true, false) => root(Journal::new(out(), json), level),
         // The decorator finds out whether it has a terminal, and leaves colours out otherwise.
-        root(human(TermDecorator::new().stderr().build()), settings.log_level)
-    } else {
-        root(json(LineWriter::new(io::stderr())), settings.log_level)
+        (false, true) => root(human(TermDecorator::new().stderr().build()), level),
+        (false, false) => root(json(out()), level),
     }
 }
 
-fn root<D>(drain: D, level: Level) -> Logger
-where
-    D: Drain<Err = io::Error> + Send + 'static,
-    slog::IgnoreResult<slog::LevelFilter<Mutex<D>>>: SendSyncRefUnwindSafeDrain<Ok = (), Err = slog::Never>,
-{
-    Logger::root(Mutex::new(drain).filter_level(level).ignore_res(), o!())
+fn root<D: Drain<Err = io::Error> + Send + 'static>(drain: D, level: Level) -> (Logger, Writing) {
+    let (drain, guard) = Async::new(drain.ignore_res())
+        .chan_size(WAITING)
+        .overflow_strategy(OverflowStrategy::DropAndReport)
+        .thread_name("log".into())
+        .build_with_guard();
+    (Logger::root(drain.filter_level(level).ignore_res(), o!()), Writing(Some(guard)))
+}
+
+/// The thread that writes the log. Dropping this waits until all is written, or for two seconds.
+#[must_use = "what is not yet written when the program ends is lost"]
+pub struct Writing(Option<AsyncGuard>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let guard = self.0.take();
+        let (done, is_done) = mpsc::channel::<()>();
+        let waiting = std::thread::Builder::new().spawn(move || {
+            drop(guard);
+            drop(done);
+        });
+        if waiting.is_ok() {
+            // Both are fine: that it ends, and that it takes too long.
+            let _ = is_done.recv_timeout(AT_THE_END);
+        }
+    }
 }
 
 fn human<D: Decorator>(decorator: D) -> CompactFormat<D> {
@@ -127,33 +155,17 @@ fn json<W: Write>(out: W) -> Json<W> {
         .build()
 }
 
-/// A time in UTC by RFC 3339 with milliseconds, such as `2013-12-28T12:23:27.410Z`.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
-    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since_epoch.as_secs() / 86_400, since_epoch.as_secs() % 86_400);
-    let (year, month, day) = civil_date(days);
-    let (hour, minute, second, ms) = (second / 3600, second / 60 % 60, second % 60, since_epoch.subsec_millis());
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-}
+pub(crate) const RFC_3339: StaticFormatDescription =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// Year, month and day of so many days since 1970-01-01.
-const fn civil_date(days: u64) -> (u64, u64, u64) {
-    // Counted from 0000-03-01, so that the leap day is the last one of its year.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // From March on, months have 31, 30, 31, 30, 31 days in turn: 153 in five of them.
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let (month, next_year) = if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
-    (era * 400 + year_of_era + next_year, month, day)
+/// A time in UTC by RFC 3339 with milliseconds, such as `2013-12-28T12:23:27.410Z`; one before the epoch is the epoch.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    // What cannot be formatted is a year that no clock has.
+    OffsetDateTime::from(time.max(UNIX_EPOCH)).format(RFC_3339).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use slog::{debug, error, info};
 
     use super::*;
@@ -183,10 +195,12 @@ mod tests {
     #[test]
     fn json_has_one_object_a_line_with_time_level_message_and_fields() {
         let out = Buffer::default();
-        let log = root(json(out.clone()), Level::Info).new(o!("uid" => 7));
+        let (log, writing) = root(json(out.clone()), Level::Info);
+        let log = log.new(o!("uid" => 7));
         debug!(log, "not seen");
         info!(log, "two\nlines"; "size_bytes" => 12, "reason" => "\"why\"");
         error!(log, "more");
+        drop(writing);
         let lines: Vec<serde_json::Value> =
             out.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
@@ -206,8 +220,9 @@ mod tests {
     #[test]
     fn people_get_one_line_a_record() {
         let out = Buffer::default();
-        let log = root(human(PlainDecorator::new(out.clone())), Level::Debug);
+        let (log, writing) = root(human(PlainDecorator::new(out.clone())), Level::Debug);
         debug!(log, "a message"; "size_bytes" => 12);
+        drop(writing);
         let text = out.text();
         let (time, rest) = text.split_once(' ').unwrap();
         assert!(is_time(time), "{time}");
@@ -217,13 +232,15 @@ mod tests {
     #[test]
     fn the_journal_gets_each_line_with_its_priority_and_no_time() {
         let out = Buffer::default();
-        let log = root(Journal::new(out.clone(), human_without_time), Level::Debug);
+        let (log, writing) = root(Journal::new(out.clone(), human_without_time), Level::Debug);
         info!(log, "a message"; "size_bytes" => 12);
         error!(log, "two\nlines");
+        drop(writing);
         assert_eq!(out.text(), "<6>INFO a message, size_bytes: 12\n<3>ERRO two\n<3>lines\n");
         let out = Buffer::default();
-        let log = root(Journal::new(out.clone(), json), Level::Debug);
+        let (log, writing) = root(Journal::new(out.clone(), json), Level::Debug);
         debug!(log, "two\nlines");
+        drop(writing);
         let text = out.text();
         let line: serde_json::Value = serde_json::from_str(text.strip_prefix("<7>").unwrap()).unwrap();
         assert_eq!(line["msg"], "two\nlines");
@@ -231,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_log_that_cannot_be_written_stops_nobody() {
-        for log in [root(json(Closed), Level::Info), root(human(PlainDecorator::new(Closed)), Level::Info)] {
+        for (log, _writing) in [root(json(Closed), Level::Info), root(human(PlainDecorator::new(Closed)), Level::Info)]
+        {
             info!(log, "lost"; "a" => 1);
             info!(log, "lost too");
         }

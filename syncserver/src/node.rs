@@ -79,7 +79,7 @@ impl Nodes {
     /// Asks the node at `node` to delete all that a user has there; the status of its answer. 2xx: it is gone.
     pub(crate) async fn delete_store(&self, node: &str, uid: UserId) -> Result<u16, BoxedError> {
         let uid = uid.get();
-        let url = format!("{}/1.5/{uid}", node.trim_end_matches('/'));
+        let url = format!("{node}/1.5/{uid}");
         let payload = TokenPayload {
             uid,
             node: node.to_owned(),

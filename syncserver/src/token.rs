@@ -11,6 +11,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use syncstorage_db_common::UserId;
 
+use crate::hex::hex;
+
 const SIGNING_INFO: &[u8] = b"services.mozilla.com/tokenlib/v1/signing";
 const DERIVE_INFO: &[u8] = b"services.mozilla.com/tokenlib/v1/derive/";
 const KEY_BYTES: usize = 32;
@@ -131,7 +133,7 @@ impl TokenKeys {
     pub fn mint(&self, mut payload: TokenPayload) -> Option<MintedToken> {
         let mut salt = [0; 3];
         self.random.fill(&mut salt).ok()?;
-        payload.salt = salt.iter().map(|byte| format!("{byte:02x}")).collect();
+        payload.salt = hex(&salt);
         let mut bytes = serde_json::to_vec(&payload).ok()?;
         let signature = hmac::sign(&self.current.signing, &bytes);
         bytes.extend_from_slice(signature.as_ref());

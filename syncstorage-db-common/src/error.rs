@@ -65,4 +65,12 @@ impl Fault {
     pub fn internal(why: impl Into<BoxedError>) -> Self {
         Self::Internal(why.into())
     }
+
+    /// What happened, without what it means: the source's own words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unavailable(source) | Self::Internal(source) => source.to_string(),
+        }
+    }
 }

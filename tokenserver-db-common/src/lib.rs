@@ -36,4 +36,4 @@ pub use archive::{
 pub use db::{SignIn, SignedIn, TokenDb};
 pub use error::{Refusal, TokenError};
 pub use policy::{Policy, Registration};
-pub use rows::{Node, NodeRow, PUBLIC_URL_NODE_ID, RETIRED, ReplacedRow, SERVICE, UserRow, home};
+pub use rows::{Node, NodeRow, PUBLIC_URL_NODE_ID, RETIRED, ReplacedRow, SERVICE, UserRow, home, same_url};

@@ -17,8 +17,16 @@ pub const PUBLIC_URL_NODE_ID: i64 = 0;
 pub enum Node {
     /// On this server, under its public URL as the settings have it.
     PublicUrl,
-    /// There, as the table `nodes` has it.
+    /// There, as the table `nodes` has it, without a slash at the end.
     Url(String),
+}
+
+impl Node {
+    /// The one with the URL of a row of `nodes`, which may end in a slash there.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self::Url(url.trim_end_matches('/').to_owned())
+    }
 }
 
 /// A row of `users`, with the node that it names.
@@ -72,7 +80,13 @@ pub fn home(nodeid: i64, url: Option<&str>, has_nodes: bool) -> Option<Node> {
     if !has_nodes || nodeid == PUBLIC_URL_NODE_ID {
         return Some(Node::PublicUrl);
     }
-    url.map(|url| Node::Url(url.to_owned()))
+    url.map(Node::at)
+}
+
+/// Whether two URLs are the same but for slashes at their ends.
+#[must_use]
+pub fn same_url(one: &str, other: &str) -> bool {
+    one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 /// A row of `nodes`.

@@ -165,5 +165,5 @@ async fn take_place(
     }
     let (available, load) = (node.available, node.current_load);
     last.push(format!("UPDATE nodes SET available = {available}, current_load = {load} WHERE id = {}", node.id));
-    Ok((node.id, Node::Url(node.url)))
+    Ok((node.id, Node::at(&node.url)))
 }

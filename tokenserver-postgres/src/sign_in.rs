@@ -182,7 +182,7 @@ async fn take_place(conn: &mut Conn, request: &SignIn) -> Result<(i64, Node), To
         .bind::<Integer, _>(column(node.current_load)?)
         .bind::<BigInt, _>(node.id);
     statement.run(conn).await?;
-    Ok((node.id, Node::Url(node.url)))
+    Ok((node.id, Node::at(&node.url)))
 }
 
 /// A number of places as the column has it.

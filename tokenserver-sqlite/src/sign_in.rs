@@ -123,5 +123,5 @@ fn take_place(conn: &mut SqliteConnection, service: Service, request: &SignIn) -
         sql(RELEASE).bind(available).bind(id).run(conn)?;
     }
     sql(TAKE).bind(node.available).bind(node.current_load).bind(node.id).run(conn)?;
-    Ok((node.id, Node::Url(node.url)))
+    Ok((node.id, Node::at(&node.url)))
 }

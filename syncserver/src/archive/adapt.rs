@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use syncstorage_db_common::{BsoId, CollectionName, Sink, StoredBso, StoredItem, SyncTimestamp};
-use tokenserver_db_common::TokenItem;
+use tokenserver_db_common::{TokenItem, same_url};
 
 use super::Item;
 
@@ -74,12 +74,6 @@ impl Sink<Item> for Renaming<'_> {
         }
         self.to.push(item)
     }
-}
-
-/// Whether two URLs are the same but for a slash at the end.
-#[must_use]
-pub fn same_url(one: &str, other: &str) -> bool {
-    one.trim_end_matches('/') == other.trim_end_matches('/')
 }
 
 /// Whether these changes of URLs can be made: an error is a sentence. `nodes` are the URLs that there are.

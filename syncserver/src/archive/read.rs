@@ -6,8 +6,8 @@ use ring::digest::{Context, SHA256};
 
 use super::format::{Header, HeaderLine, Parsed, Place, VERSION, VersionOnly};
 use super::seal::{LENGTH, Unsealing};
-use super::write::hex;
 use super::{Counts, Item};
+use crate::hex::hex;
 
 /// The longest line that there can be: a payload of the largest kind of which every byte is escaped, with room to spare.
 /// A file that has longer ones was made to fill up the memory.

@@ -9,6 +9,7 @@ use super::format::{End, Header, HeaderLine, Line, Place};
 use super::read::LONGEST_LINE;
 use super::seal::Sealing;
 use super::{Counts, Item};
+use crate::hex::hex;
 
 /// Of zstd: a little better than its usual 3 is not worth the time, for payloads that are encrypted.
 const LEVEL: i32 = 3;
@@ -78,9 +79,4 @@ impl<W: Write + Send> Sink<Item> for Writer<W> {
         self.counts.add(&item);
         self.write_line()
     }
-}
-
-/// Bytes as text.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -94,7 +94,7 @@ pub struct Attached {
 }
 
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
-/// secret.
+/// secret. (Statistics in an SQLite file, which somebody has made there, go at each opening.)
 pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, BackendError> {
     let (storage, tokens) = pair(&attached(settings).await?);
     Ok(Attached {

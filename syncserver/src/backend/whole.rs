@@ -19,6 +19,7 @@ use tokenserver_sqlite::{SqliteTokenArchive, SqliteTokenSource};
 use super::engine::{Engine, Place};
 use super::{BackendError, Database, attached, databases, pair};
 use crate::archive::copy::{Sources, Targets};
+use crate::hex::hex;
 use crate::settings::Settings;
 
 /// Under which a target has a random note for a moment: a source in which that is found is the same database.
@@ -98,7 +99,7 @@ impl Whole {
         SystemRandom::new()
             .fill(&mut random)
             .map_err(|_| BackendError::Fault("the system has no randomness".into()))?;
-        let mark: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mark = hex(&random);
         let mut same = Ok(());
         for engine in &self.engines {
             engine.set_note(MARK, Some(mark.clone())).await?;

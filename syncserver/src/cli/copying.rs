@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::confirm::confirm;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstorage_db_common::Sink;
+use tokenserver_db_common::same_url;
 
-use crate::archive::adapt::{Renaming, check_renames, same_url};
+use crate::archive::adapt::{Renaming, check_renames};
 use crate::archive::copy::{GAP, Incoming, Stop};
 use crate::archive::{Counts, Item};
 use crate::backend::{BackendError, Whole};
@@ -93,8 +94,13 @@ impl Filling {
         let (whole, incoming, storage_is_empty) = match began.await {
             Ok(began) => began,
             Err(error) => {
-                Whole::take_back(settings, before).await.map_err(failed)?;
-                return Err(format!("{error}. Nothing was done"));
+                return Err(match Whole::take_back(settings, before).await {
+                    Ok(()) => format!("{error}. Nothing was done"),
+                    Err(second) => format!(
+                        "{error}. Nothing was removed, but no server will start before this has been run again: the note \
+                         that a {what} has begun could not be taken back ({second})"
+                    ),
+                });
             }
         };
         let progress = Progress::of_unknown_length();

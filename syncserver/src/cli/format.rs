@@ -4,10 +4,9 @@ use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-const FOR_PEOPLE: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]");
+use crate::logging::RFC_3339;
 
-const FOR_PROGRAMS: StaticFormatDescription =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+const FOR_PEOPLE: StaticFormatDescription = format_description!("[year]-[month]-[day] [hour]:[minute]");
 
 /// A time in ms since the epoch, for people, in UTC: `2026-11-21 10:41`. Empty where there is none.
 pub(super) fn time(ms: Option<i64>) -> String {
@@ -16,7 +15,7 @@ pub(super) fn time(ms: Option<i64>) -> String {
 
 /// The same for programs: `2026-11-21T10:41:07.250Z`.
 pub(super) fn timestamp(ms: i64) -> Option<String> {
-    formatted(ms, FOR_PROGRAMS)
+    formatted(ms, RFC_3339)
 }
 
 fn formatted(ms: i64, form: StaticFormatDescription) -> Option<String> {

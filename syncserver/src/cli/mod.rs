@@ -136,7 +136,7 @@ fn wrong_settings(error: &SettingsError) -> String {
 }
 
 async fn serve(settings: Settings) -> Result<(), String> {
-    let log = logging::logger(&settings);
+    let (log, _writing) = logging::logger(&settings);
     // First of all: to be told to stop while it starts must not kill the process in the middle of something.
     let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
     service_manager::status("Opening the databases");

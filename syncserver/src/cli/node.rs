@@ -3,7 +3,7 @@
 use clap::ArgAction;
 use serde::Serialize;
 use tokenserver_db_common::nodes::allocate;
-use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, PUBLIC_URL_NODE_ID};
+use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, PUBLIC_URL_NODE_ID, same_url};
 
 use super::confirm::confirm;
 use super::format::clean;
@@ -195,14 +195,10 @@ async fn add(operator: &Operator<'_>, url: &str, capacity: u32) -> Result<(), St
 /// The node that an operator means.
 async fn find(operator: &Operator<'_>, text: &str) -> Result<NodeRow, String> {
     let nodes = operator.databases.tokens.nodes().await.map_err(failed)?;
-    let url = text.trim_end_matches('/');
     let normal = node_url(text).ok();
     let is_meant = |node: &&NodeRow| match text.parse::<i64>() {
         Ok(id) => node.id == id,
-        Err(_) => {
-            let known = node.url.trim_end_matches('/');
-            known == url || Some(known) == normal.as_deref()
-        }
+        Err(_) => same_url(&node.url, text) || normal.as_deref().is_some_and(|normal| same_url(&node.url, normal)),
     };
     nodes
         .iter()

@@ -28,6 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(settings: &Settings, Arguments { once, json }: Arguments) -> Result<(), String> {
     let clock = Clock::system();
+    let (log, writing) = logging::logger(settings);
     let databases = backend::attach(settings, clock.clone()).await.map_err(|error| error.to_string())?;
     let purge = Purge {
         storage: databases.storage,
@@ -38,7 +39,7 @@ pub(super) async fn run(settings: &Settings, Arguments { once, json }: Arguments
             clock: clock.clone(),
         },
         clock,
-        log: logging::logger(settings),
+        log,
     };
     if !once {
         let signals = StopSignals::listen().map_err(|error| format!("cannot listen to signals: {error}"))?;
@@ -50,6 +51,8 @@ pub(super) async fn run(settings: &Settings, Arguments { once, json }: Arguments
         return Ok(());
     }
     let done = purge.once().await;
+    // The reasons come before what is said of them.
+    drop(writing);
     if json {
         output::print_json(&done)?;
     } else {

@@ -8,7 +8,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use slog::Logger;
 use syncstorage_db_common::Clock;
-use tokenserver_db_common::{NodeRow, Policy};
+use tokenserver_db_common::{NodeRow, Policy, same_url};
 
 use super::StartError;
 use crate::backend::{BackendError, Backends};
@@ -166,7 +166,7 @@ fn warn_of_another_node(settings: &Settings, nodes: &[NodeRow], log: &Logger) {
     let public_url = settings.public_url.to_string();
     if let [only] = nodes
         && settings.public_url.explicit
-        && only.url.trim_end_matches('/') != public_url
+        && !same_url(&only.url, &public_url)
     {
         slog::warn!(log, "the only row of the table nodes is not public_url: clients are sent to the node of that row. \
             Change the row, or delete it to have every user on public_url"; "node" => &only.url, "public_url" => public_url);

@@ -11,6 +11,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use syncstorage_db_common::SecretFingerprint;
 
 use super::secret::Secret;
+use crate::hex::hex;
 
 /// Random bytes in a master secret.
 const SECRET_BYTES: usize = 32;
@@ -112,7 +113,7 @@ pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
 pub fn fingerprint(secret: &str) -> SecretFingerprint {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, FINGERPRINT_LABEL);
-    SecretFingerprint(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    SecretFingerprint(hex(tag.as_ref()))
 }
 
 #[cfg(test)]

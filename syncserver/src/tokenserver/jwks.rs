@@ -92,6 +92,11 @@ impl Jwks {
 
     async fn fetch(&self) {
         match self.http.get(self.url.clone()).await {
+            // Whatever else says 200, such as the page of a proxy, says nothing of the keys.
+            Ok((200, body)) if body.get("keys").is_none_or(|keys| !keys.is_array()) => {
+                slog::warn!(self.log, "the accounts server's keys cannot be fetched"; "url" => &self.url,
+                    "reason" => "the answer is no list of keys");
+            }
             Ok((200, body)) => {
                 let keys = usable(&body);
                 if keys.is_empty() {

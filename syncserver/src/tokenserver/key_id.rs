@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::error::ApiTokenError;
-use super::hex;
+use crate::hex::hex;
 
 /// The longest client state, in bytes.
 const MAX_CLIENT_STATE: usize = 16;

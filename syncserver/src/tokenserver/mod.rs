@@ -26,6 +26,7 @@ pub(crate) use jwks::usable_keys;
 pub use notes::Notes;
 pub use webhook::{Webhook, webhook};
 
+use crate::hex::hex;
 use crate::token::{TokenKeys, TokenPayload};
 use access_token::Claims;
 use key_id::KeyId;
@@ -102,7 +103,7 @@ impl Tokenserver {
 
         let node = match &signed_in.node {
             Node::PublicUrl => public_url,
-            Node::Url(url) => url.trim_end_matches('/'),
+            Node::Url(url) => url,
         };
         let uid = signed_in.uid.get();
         let hashed_fxa_uid = self.hashed(&claims.fxa_uid);
@@ -141,8 +142,4 @@ impl Tokenserver {
 fn fxa_kid(signed_in: &SignedIn, key_id: &KeyId) -> String {
     let changed_at = signed_in.keys_changed_at.unwrap_or(signed_in.generation);
     format!("{changed_at:013}-{}", URL_SAFE_NO_PAD.encode(&key_id.client_state))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -94,3 +94,14 @@ async fn a_purge_beside_the_server_removes_what_has_expired_and_says_how_much() 
     assert_eq!(client.kept("three").await, "stays");
     server.stop();
 }
+
+#[test]
+fn an_output_that_takes_nothing_is_an_error_and_no_panic() {
+    let folder = Folder::new();
+    for arguments in [&["migrate"][..], &["settings"], &["config", "dump"]] {
+        let mut command = folder.command(&[]);
+        command.args(arguments).stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    }
+}

@@ -1,10 +1,15 @@
 //! The log as programs read it.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use testclient::{Jwt, Key, MockFxa, Request, Token};
+use testclient::{Connection, Jwt, Key, MockFxa, Request, Token};
 
 use crate::client::record;
-use crate::program::{Folder, SECRET};
+use crate::program::{Folder, SECRET, listening};
 
 const PAYLOAD: &str = "a payload that nobody may see";
 
@@ -88,4 +93,40 @@ fn a_log_for_people_has_the_same_in_plain_lines() {
     assert!(log.contains("listening") && log.contains("stopped"), "{log}");
     assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_err()), "{log}");
     assert!(!log.contains('\u{1b}'), "colours are for terminals: {log:?}");
+}
+
+/// Such as that of a log driver which has got stuck.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let folder = Folder::new();
+    let mut command = folder.command(&[("SYNC_HUMAN_LOGS", "0")]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let addr = loop {
+        let mut line = String::new();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it has ended");
+        if let Some(addr) = listening(&line) {
+            break addr;
+        }
+    };
+    let answered = tokio::time::timeout(Duration::from_secs(120), async {
+        let mut connection = Connection::connect(addr).await.unwrap();
+        // A pipe holds 64 KB, each of these is a line of some 300 bytes, and 4096 lines may wait.
+        for _ in 0..6000 {
+            assert_eq!(connection.send(&Request::get("/1.5/1/info/collections")).await.unwrap().status, 401);
+        }
+    });
+    let answered = answered.await;
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        while child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let ended = ended.await;
+    if ended.is_err() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(answered.is_ok() && ended.is_ok(), "answered: {answered:?}, ended: {ended:?}");
 }

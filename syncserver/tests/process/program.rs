@@ -224,7 +224,7 @@ impl Drop for Server {
 }
 
 /// The address in the line of the log that says that the server listens, which is JSON or for people.
-fn listening(line: &str) -> Option<SocketAddr> {
+pub(crate) fn listening(line: &str) -> Option<SocketAddr> {
     let (_, after) = line.split_once("listening")?.1.split_once("address").or_else(|| line.split_once("address"))?;
     after.trim_start_matches([':', '"', ' ']).split([',', '"']).next()?.parse().ok()
 }

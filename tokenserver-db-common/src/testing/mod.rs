@@ -105,6 +105,7 @@ macro_rules! conformance_suite {
             moves::a_retired_user_without_a_node_is_neither_let_in_nor_moved,
             nodes::without_nodes_a_user_is_on_the_public_url,
             nodes::the_least_loaded_node_takes_a_new_user_and_counts_it,
+            nodes::a_slash_at_the_end_of_a_url_is_no_part_of_it,
             nodes::nodes_that_are_down_or_back_off_take_nobody_and_keep_their_users,
             nodes::nodes_of_other_services_do_not_count,
             nodes::capacity_is_released_when_no_node_has_places_left,

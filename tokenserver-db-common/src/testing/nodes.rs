@@ -1,7 +1,7 @@
 //! On which node a user is.
 
 use super::*;
-use crate::{Node, NodeChange, NodeChanged, NodeName, RETIRED};
+use crate::{Node, NodeChange, NodeChanged, NodeName, RETIRED, UserFilter};
 
 fn url(url: &str) -> Node {
     Node::Url(url.into())
@@ -36,6 +36,15 @@ pub async fn the_least_loaded_node_takes_a_new_user_and_counts_it(t: &dyn Fixtur
     // The user is there now, and takes no further place.
     assert_eq!(sign_in(t, &request(ALICE, 11, 6, "aa")).await.node, url("https://light"));
     assert_eq!(counts(t, "https://light").await, (4, 3));
+}
+
+pub async fn a_slash_at_the_end_of_a_url_is_no_part_of_it(t: &dyn Fixture) {
+    insert_node(t, "https://light/", 5, 2, 100).await;
+    for _ in 0..2 {
+        assert_eq!(sign_in(t, &request(ALICE, 10, 5, "aa")).await.node, url("https://light"));
+    }
+    let listed = t.admin().users(&UserFilter::Current, None, 10).await.unwrap();
+    assert_eq!(listed[0].home, Some(url("https://light")));
 }
 
 pub async fn nodes_that_are_down_or_back_off_take_nobody_and_keep_their_users(t: &dyn Fixture) {

@@ -1,6 +1,6 @@
 //! The commands of `syncserver user` that change something.
 
-use tokenserver_db_common::{Node, UserEntry, Verdict as Said};
+use tokenserver_db_common::{Node, UserEntry, Verdict as Said, same_url};
 
 use super::Whom;
 use super::list::account_of;
@@ -126,7 +126,7 @@ pub(super) async fn delete(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     // First of all, so that no device is sent there any more, whatever cannot be deleted now.
     admin.replace_user(&user.email, operator.clock.now_ms()).await.map_err(failed)?;
     let nodes = tokens.nodes().await.map_err(failed)?;
-    let is_downed = |home: &Node| nodes.iter().any(|node| node.downed && node.url == operator.url(home));
+    let is_downed = |home: &Node| nodes.iter().any(|node| node.downed && same_url(&node.url, operator.url(home)));
     let mut failures = Vec::new();
     // Only the rows that were seen: a device may have come back as a new user in the meantime.
     for UserEntry { row, home, .. } in &user.rows {
