@@ -20,6 +20,10 @@ pub(crate) fn run(
     path: &Path,
     components: Vec<(&str, EmbeddedMigrations)>,
 ) -> Result<(), OpenError> {
+    // Nearly always, so that the lock is not asked for.
+    if pending(conn, path, &components)?.is_empty() {
+        return Ok(());
+    }
     let mut too_new = None;
     // Several processes may start at once on one file: the first one in does it.
     conn.immediate_transaction(|conn| {

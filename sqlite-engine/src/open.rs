@@ -91,18 +91,18 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
     let synchronous = if durable { "FULL" } else { "OFF" };
-    // Only where it is not there yet: it is a write, which waits for others.
-    let mark = match application_id(&mut conn).map_err(told)? {
-        APPLICATION_ID => String::new(),
-        _ => format!("PRAGMA application_id = {APPLICATION_ID};"),
+    // What is a write, which waits for others, is done to a new file alone.
+    // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
+    let (vacuum, mark) = match application_id(&mut conn).map_err(told)? {
+        APPLICATION_ID => (String::new(), String::new()),
+        _ => ("PRAGMA auto_vacuum = INCREMENTAL;".to_owned(), format!("PRAGMA application_id = {APPLICATION_ID};")),
     };
     // Pages are written to the log first and copied into the file at a checkpoint. With four times SQLite's usual number
     // of pages between two of them, a page that changes often is copied less often.
-    // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
     // No statistics (PRAGMA optimize, ANALYZE): they would be those of one moment, when no batch was open perhaps, and
     // SQLite would go by them when there are thousands. Without them it takes the index that fits best.
     conn.batch_execute(&format!(
-        "PRAGMA auto_vacuum = INCREMENTAL;
+        "{vacuum}
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
          PRAGMA wal_autocheckpoint = 4000;
