@@ -16,17 +16,16 @@ use crate::settings::{MetricsSettings, Secret};
 /// The version of Prometheus' text format that [`Metrics::text`] has.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Listens where the settings say; `None` where metrics are off, or where the default address is taken: another
-/// program, Prometheus itself perhaps, is no reason not to serve. That is warned about. An address that was asked for and
-/// cannot be had is an error.
+/// Listens where the settings say; `None` where metrics are off, or where the default address is taken: that is warned
+/// about, and no reason not to serve. An address that was asked for and cannot be had is an error.
 pub fn bind(settings: &MetricsSettings, log: &slog::Logger) -> io::Result<Option<TcpListener>> {
     let Some(address) = settings.listen else { return Ok(None) };
     let listener = match TcpListener::bind(address) {
         Ok(listener) => listener,
         Err(error) if !settings.is_explicit => {
-            slog::warn!(log, "no metrics for Prometheus: their default address is taken, perhaps by Prometheus itself \
-                or by another server like this one. Set metrics_listen (SYNC_METRICS_LISTEN) to another address, or to \
-                \"off\""; "address" => address.to_string(), "reason" => error.to_string());
+            slog::warn!(log, "no metrics for Prometheus: their default address is taken, perhaps by another server \
+                like this one. Set metrics_listen (SYNC_METRICS_LISTEN) to another address, or to \"off\"";
+                "address" => address.to_string(), "reason" => error.to_string());
             return Ok(None);
         }
         Err(error) => return Err(error),

@@ -188,6 +188,20 @@ fn the_servers_variables_are_settings_and_its_database_is_the_one_beside_it() {
 }
 
 #[test]
+fn every_variable_that_the_page_on_docker_lists_is_taken_by_each_file() {
+    let page = text("docs/src/docker.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
+    let is_variable = |name: &&str| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let listed: Vec<_> = rows.map(|(name, _)| name).filter(is_variable).collect();
+    assert!(listed.contains(&"PUBLISH") && listed.len() > 4, "{listed:?}");
+    for file in compose_files() {
+        for name in &listed {
+            assert!(text(&file).contains(&format!("${{{name}:")), "{file} does not take {name}");
+        }
+    }
+}
+
+#[test]
 fn the_program_finds_the_settings_of_each_file_good() {
     for file in compose_files() {
         let mut command = bare(Command::new(BINARY));

@@ -17,6 +17,7 @@ mod names;
 #[path = "../process/program.rs"]
 #[expect(dead_code, reason = "the tests of the program use more of it")]
 mod program;
+mod prometheus;
 mod served;
 mod unit;
 

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::program::{BINARY, run};
-use crate::{root, text};
+use crate::{pages, root, text};
 
 /// Further exposed than this is not "OK" any more in systemd's own words.
 const MOST_EXPOSED: f64 = 2.0;
@@ -77,6 +77,24 @@ fn the_unit_the_user_and_the_package_name_the_same_things() {
     // The watchdog, and with it the readiness, are spoken of in the code; a stop is waited for longer than it takes.
     assert_eq!(value("Type"), "notify");
     assert!(value("TimeoutStopSec").parse::<u64>().unwrap() > 30);
+}
+
+#[test]
+fn the_pages_name_the_settings_file_of_the_unit_and_no_other() {
+    let start = value("ExecStart");
+    let settings = start.split("--config ").nth(1).unwrap();
+    let mut found = 0;
+    for page in pages() {
+        for after in text(&page).split("/etc/syncserver").skip(1) {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && !"/._-".contains(c)).unwrap_or(after.len());
+            let path = format!("/etc/syncserver{}", &after[..end]);
+            if path.ends_with(".toml") {
+                assert_eq!(path, settings, "{page}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 10, "only {found}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use crate::program::{Folder, Server};
 
 #[tokio::test]
 async fn a_default_address_that_is_taken_is_warned_about_and_no_more() {
-    // Whoever has it: this test, or a Prometheus of this machine.
-    let _taken = TcpListener::bind("127.0.0.1:9090");
+    // Whoever has it: this test, or another server of this machine.
+    let _taken = TcpListener::bind("127.0.0.1:9091");
     let folder = Folder::new();
     let mut command = folder.command(&[("SYNC_HUMAN_LOGS", "1")]);
     command.env_remove("SYNC_METRICS_LISTEN");
@@ -18,7 +18,7 @@ async fn a_default_address_that_is_taken_is_warned_about_and_no_more() {
     assert_eq!(answer.status, 200);
     let log = server.stop();
     let warning = log.iter().find(|line| line.contains("WARN")).unwrap_or_else(|| panic!("{log:#?}"));
-    for told in ["no metrics for Prometheus", "127.0.0.1:9090", "metrics_listen", "SYNC_METRICS_LISTEN", "in use"] {
+    for told in ["no metrics for Prometheus", "127.0.0.1:9091", "metrics_listen", "SYNC_METRICS_LISTEN", "in use"] {
         assert!(warning.contains(told), "{told}: {warning}");
     }
 }

@@ -18,6 +18,24 @@ fn plain(request: Request) -> Request {
     request
 }
 
+/// The URL of the server alone shows the front page, and Firefox may be given it. What only begins like it belongs to
+/// somebody else on that host.
+pub(crate) async fn the_bare_url_answers(site: &Site) {
+    let (proxy, prefix) = (site.proxy, site.prefix);
+    let under_a_path = !prefix.is_empty();
+    for end in ["/", ""].into_iter().take(if under_a_path { 2 } else { 1 }) {
+        let page = site.connect().await.send(&Request::get(format!("{prefix}{end}"))).await.unwrap();
+        assert_eq!(page.status, 200, "{proxy:?}, {prefix}{end}: {page:?}");
+        assert!(page.text().contains("/1.0/sync/1.5"), "{proxy:?}, {prefix}{end}: {page:?}");
+        let token = site.sign_in(end).await;
+        assert_eq!(token.status, 200, "{proxy:?}, {prefix}{end}: {token:?}");
+    }
+    if under_a_path {
+        let other = site.connect().await.send(&Request::get(format!("{prefix}-other"))).await.unwrap();
+        assert_eq!(other.header("X-Weave-Timestamp"), None, "{proxy:?}: {other:?}");
+    }
+}
+
 /// The tokenserver sends clients to where they came from.
 pub(crate) async fn sign_in(site: &Site) {
     for target in ["/1.0/sync/1.5", "/1.0/sync/1.5/", "/token/1.0/sync/1.5"] {

@@ -33,14 +33,16 @@ impl Example {
     }
 
     /// Makes the change that the comment at the top names for a server under a path: a line of the file that begins
-    /// so becomes another one, which stands in the comment between backticks.
+    /// so becomes others, which stand in the comment, each between backticks.
     pub(crate) fn under_a_path(self, prefix: &str, old: &str, new: &str) -> Self {
         if prefix.is_empty() {
             return self;
         }
         assert_eq!(prefix, "/sync", "the comments have that one");
-        let named = new.replace(" ttl=60", "").replace(" connectiontimeout=5 timeout=120", " …");
-        assert!(self.text.contains(&format!("`{named}`")), "config/{} does not name `{named}`", self.name);
+        for line in new.lines() {
+            let named = line.trim_start().replace(" connectiontimeout=5 timeout=120", " …");
+            assert!(self.text.contains(&format!("`{named}`")), "config/{} does not name `{named}`", self.name);
+        }
         self.with(old, new)
     }
 }

@@ -22,6 +22,7 @@ use site::Site;
 async fn passes_everything_on(proxy: Proxy) {
     for prefix in ["", "/sync"] {
         let site = Site::start(proxy, prefix).await;
+        checks::the_bare_url_answers(&site).await;
         checks::sign_in(&site).await;
         checks::what_a_client_does(&site).await;
         checks::paths_arrive_as_they_were_signed(&site).await;

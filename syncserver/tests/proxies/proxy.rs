@@ -56,10 +56,7 @@ impl Proxy {
             Self::Apache => apache(folder.path(), prefix, listen),
             Self::Caddy => caddy(folder.path(), prefix, listen),
         };
-        let site = match self {
-            Self::Apache if !prefix.is_empty() => site.with("http://127.0.0.1:8000/", &format!("http://{server}/")),
-            _ => site.with("127.0.0.1:8000", &server.to_string()),
-        };
+        let site = site.with("127.0.0.1:8000", &server.to_string());
         let main = if self == Self::Caddy { main + &site.text } else { main };
         fs::write(path("site.conf"), site.text).unwrap();
         fs::write(path("main.conf"), main).unwrap();
@@ -129,7 +126,7 @@ fn with_certificate(site: Example, folder: &Path) -> Example {
 
 fn nginx(folder: &Path, prefix: &str, listen: SocketAddr) -> (Example, String) {
     let site = Example::read("nginx.conf")
-        .under_a_path(prefix, "location / {", "location /sync/ {")
+        .under_a_path(prefix, "location / {", "location ~ ^/sync(/|$) {")
         .with("listen 443 ssl;", &format!("listen {listen} ssl;"))
         // There need not be any IPv6 where tests run.
         .with("listen [::]:443 ssl;", "");
@@ -150,7 +147,7 @@ fn apache(folder: &Path, prefix: &str, listen: SocketAddr) -> (Example, String) 
         .under_a_path(
             prefix,
             "ProxyPass / http://127.0.0.1:8000/ nocanon connectiontimeout=5 timeout=120",
-            "ProxyPass /sync/ http://127.0.0.1:8000/sync/ nocanon connectiontimeout=5 timeout=120",
+            "ProxyPass /sync http://127.0.0.1:8000/sync nocanon connectiontimeout=5 timeout=120",
         )
         .with("<VirtualHost *:443>", &format!("<VirtualHost *:{}>", listen.port()));
     // Those that the comment in the example enables, and those that they need; Debian has the others on by itself.
@@ -176,7 +173,11 @@ fn caddy(folder: &Path, prefix: &str, listen: SocketAddr) -> (Example, String) {
         folder.display(),
     );
     let site = Example::read("Caddyfile")
-        .under_a_path(prefix, "reverse_proxy 127.0.0.1:8000 {", "reverse_proxy /sync/* 127.0.0.1:8000 {")
+        .under_a_path(
+            prefix,
+            "reverse_proxy 127.0.0.1:8000 {",
+            "@sync path /sync /sync/*\n\treverse_proxy @sync 127.0.0.1:8000 {",
+        )
         .with("sync.example.com {", &address);
     (site, "{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n}\n".to_owned())
 }

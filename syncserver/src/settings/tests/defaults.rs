@@ -32,7 +32,7 @@ fn the_server_has_its_defaults() {
     assert_eq!(settings.workers, available_parallelism().unwrap().get());
     assert_eq!(settings.worker_max_blocking_threads, 512);
     let metrics = MetricsSettings {
-        listen: Some("127.0.0.1:9090".parse().unwrap()),
+        listen: Some("127.0.0.1:9091".parse().unwrap()),
         is_explicit: false,
         token: None,
         statsd: None,

@@ -98,8 +98,8 @@ fn values_of_the_wrong_kind() {
         ("SYNC_CORS_ALLOWED_METHODS", "get", "must be a list of HTTP methods in capitals, found \"get\""),
         (
             "SYNC_METRICS_LISTEN",
-            "9090",
-            "must be an address and a port, such as \"127.0.0.1:9090\", or \"off\", found \"9090\"",
+            "9091",
+            "must be an address and a port, such as \"127.0.0.1:9091\", or \"off\", found \"9091\"",
         ),
         ("SYNC_TOKENSERVER__FXA_OAUTH_PRIMARY_JWK__KTY", "EC", "must be \"RSA\", found \"EC\""),
     ] {
@@ -206,8 +206,8 @@ fn other_settings_that_contradict_each_other() {
              set one of them to true",
         ),
         (
-            &[("SYNC_PORT", "9090"), ("SYNC_HOST", "0.0.0.0"), ("SYNC_METRICS_LISTEN", "127.0.0.1:9090")],
-            "SYNC_METRICS_LISTEN has the port 9090, which is the server's own (SYNC_PORT); give metrics another one",
+            &[("SYNC_PORT", "9091"), ("SYNC_HOST", "0.0.0.0"), ("SYNC_METRICS_LISTEN", "127.0.0.1:9091")],
+            "SYNC_METRICS_LISTEN has the port 9091, which is the server's own (SYNC_PORT); give metrics another one",
         ),
         (
             &[(new, "open"), (old, "false")],
@@ -253,7 +253,7 @@ fn other_settings_that_contradict_each_other() {
         assert_eq!(said_of(variables), sentence);
     }
     // Two addresses do not get into each other's way.
-    let apart = [("SYNC_PORT", "9090"), ("SYNC_METRICS_LISTEN", "127.0.0.2:9090")];
+    let apart = [("SYNC_PORT", "9091"), ("SYNC_METRICS_LISTEN", "127.0.0.2:9091")];
     assert!(from_environment(&apart).is_ok());
 }
 

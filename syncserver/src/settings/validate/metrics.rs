@@ -13,7 +13,7 @@ const LISTEN: &str = "metrics_listen";
 pub(super) fn settings(values: &Values, host: &str, port: u16) -> Result<MetricsSettings, SettingsError> {
     let listen = match values.text_or_empty(LISTEN)?.to_ascii_lowercase().as_str() {
         "" | "off" => None,
-        _ => Some(values.parsed(LISTEN, "an address and a port, such as \"127.0.0.1:9090\", or \"off\"", |text| {
+        _ => Some(values.parsed(LISTEN, "an address and a port, such as \"127.0.0.1:9091\", or \"off\"", |text| {
             text.trim().parse::<SocketAddr>().ok()
         })?),
     };
