@@ -15,6 +15,9 @@ use syncstorage_db_common::Clock;
 use crate::settings::Settings;
 use http::Http;
 
+/// By this the server knows requests that are sent to be refused, so that its log alarms nobody.
+pub(crate) const USER_AGENT: &str = concat!("syncserver-doctor/", env!("CARGO_PKG_VERSION"));
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
