@@ -5,14 +5,13 @@ use syncstorage_db_common::{Fault, SecretClaim, SecretFingerprint};
 use crate::driver::Driver;
 use crate::engine::Engine;
 
-const NAME: &str = "secret_fingerprint";
-
 /// See [`SecretClaim`]. Processes that start at once with the same secret all get on; with different ones, one does.
 pub(crate) async fn claim<C: Driver>(
     engine: &Engine<C>,
     secret: &SecretFingerprint,
     previous: &[SecretFingerprint],
 ) -> Result<SecretClaim, Fault> {
+    const NAME: &str = SecretFingerprint::NOTE;
     let mut conn = engine.connection().await?;
     if conn.change(C::ADD_META, vec![NAME.into(), secret.0.clone()]).await? > 0 {
         return Ok(SecretClaim::Claimed);

@@ -198,12 +198,6 @@ impl SqliteEngine {
     pub async fn set_note(&self, name: &'static str, value: Option<String>) -> Result<(), Fault> {
         self.write(move |conn| note::write(conn, name, value.as_deref())).await
     }
-
-    /// Whether the database belongs to some secret already.
-    pub async fn has_secret(&self) -> Result<bool, Fault> {
-        let mut conn = self.reader().await?;
-        secret::is_claimed(&mut conn)
-    }
 }
 
 /// A connection of the pool; it goes back there when it is dropped. If that is by a panic, it is not used again: it may

@@ -330,11 +330,11 @@ async fn the_database_keeps_the_fingerprint_of_its_secret() {
     let folder = TempDir::new().unwrap();
     let [old, new, other] = ["old", "new", "other"].map(|name| SecretFingerprint(name.to_owned()));
     let engine = open(&folder, EngineOptions::default()).unwrap();
-    assert!(!engine.has_secret().await.unwrap());
+    assert_eq!(engine.note(SecretFingerprint::NOTE).await.unwrap(), None);
     assert_eq!(engine.claim_secret(&old, &[]).await.unwrap(), SecretClaim::Claimed);
     drop(engine);
     let engine = open(&folder, EngineOptions::default()).unwrap();
-    assert!(engine.has_secret().await.unwrap());
+    assert_eq!(engine.note(SecretFingerprint::NOTE).await.unwrap(), Some(old.0.clone()));
     assert_eq!(engine.claim_secret(&old, &[]).await.unwrap(), SecretClaim::Same);
     assert_eq!(engine.claim_secret(&other, &[]).await.unwrap(), SecretClaim::Other);
     assert_eq!(engine.claim_secret(&new, std::slice::from_ref(&old)).await.unwrap(), SecretClaim::Rotated);

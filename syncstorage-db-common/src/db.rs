@@ -230,6 +230,11 @@ pub struct PoolStatus {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFingerprint(pub String);
 
+impl SecretFingerprint {
+    /// The name of the note in which a database keeps it.
+    pub const NOTE: &'static str = "secret_fingerprint";
+}
+
 /// What [`Db::claim_secret`] found.
 ///
 /// Tokens signed with one secret are worth nothing to a server with another one, and a secret that was lost or mixed

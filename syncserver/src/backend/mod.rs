@@ -2,19 +2,21 @@
 
 mod engine;
 mod error;
+mod secret;
 mod whole;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sqlite_engine::SqliteLocation;
 pub use sqlite_engine::{COMMIT_SIZES, WriterStatus};
-use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, PoolStatus, SecretClaim};
+use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, PoolStatus};
 use tokenserver_db_common::{TokenAdmin, TokenDb};
 
 use self::engine::{Contents, Engine, Place};
 pub use self::error::BackendError;
 pub use self::whole::{Whole, sources};
-use crate::settings::{DatabaseSettings, Secret, Settings, secret_file};
+use crate::settings::{DatabaseSettings, Secret, Settings};
 
 /// The open databases.
 pub struct Backends {
@@ -57,6 +59,17 @@ fn refuse_no_secret(settings: &Settings, databases: &[Database<'_>]) -> Result<(
     }
 }
 
+/// The files of SQLite that the settings name, whether they are there or not.
+pub fn files(settings: &Settings) -> Result<Vec<PathBuf>, BackendError> {
+    let places = databases(settings)?.into_iter().map(|database| database.place);
+    Ok(places
+        .filter_map(|place| match place {
+            Place::File(SqliteLocation::File(path)) => Some(path),
+            Place::File(SqliteLocation::Temporary) | Place::Server(_) => None,
+        })
+        .collect())
+}
+
 /// What [`migrate`] did, or would do, in one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
@@ -91,18 +104,28 @@ pub struct Attached {
     pub description: String,
     /// The secret that signs; `None` where none is set and the server has not made one.
     pub master_secret: Option<Secret>,
+    engines: Vec<Engine>,
+}
+
+impl Attached {
+    /// Refuses the master secret of the settings where serving would refuse it. Changes nothing.
+    pub async fn check_secret(&self, settings: &Settings) -> Result<(), BackendError> {
+        secret::check(settings, &self.engines).await
+    }
 }
 
 /// Opens databases that are there already, whether a server runs on them or not. Makes nothing: no file, no table, no
 /// secret. (Statistics in an SQLite file, which somebody has made there, go at each opening.)
 pub async fn attach(settings: &Settings, clock: Clock) -> Result<Attached, BackendError> {
-    let (storage, tokens) = pair(&attached(settings).await?);
+    let engines = attached(settings).await?;
+    let (storage, tokens) = pair(&engines);
     Ok(Attached {
         description: storage.describe(),
         storage: storage.storage(options(settings, clock)),
         tokens: tokens.clone().tokens(),
         admin: tokens.admin(),
-        master_secret: known_secret(settings)?,
+        master_secret: secret::known(settings)?,
+        engines,
     })
 }
 
@@ -152,15 +175,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     }
     whole::refuse_unfinished(&engines).await?;
     let (storage, tokens) = pair(&engines);
-    let (master_secret, source_of_secret) = find_secret(settings, &storage).await?;
-    let fingerprint = secret_file::fingerprint(master_secret.expose());
-    let previous: Vec<_> =
-        settings.previous_master_secrets.iter().map(|secret| secret_file::fingerprint(secret.expose())).collect();
-    for engine in &engines {
-        if engine.claim_secret(&fingerprint, &previous).await? == SecretClaim::Other {
-            return Err(BackendError::OtherSecret { database: engine.describe(), source_of_secret });
-        }
-    }
+    let master_secret = secret::claim(settings, &engines).await?;
     Ok(Backends {
         description: storage.describe(),
         node_type: storage.node_type(),
@@ -199,29 +214,4 @@ fn databases(settings: &Settings) -> Result<Vec<Database<'_>>, BackendError> {
         });
     }
     Ok(databases)
-}
-
-/// The master secret of the settings, or the one that the server has made; `None` where there is neither. Makes nothing.
-fn known_secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
-    match &settings.master_secret {
-        Some(secret) => Ok(Some(secret.clone())),
-        None => Ok(secret_file::read(&secret_file::master_secret_file(&settings.data_dir))?),
-    }
-}
-
-/// The master secret, and where it came from.
-async fn find_secret(settings: &Settings, storage: &Engine) -> Result<(Secret, String), BackendError> {
-    if let Some(secret) = &settings.master_secret {
-        return Ok((secret.clone(), "master_secret or SYNC_MASTER_SECRET".into()));
-    }
-    let Engine::Sqlite(file) = storage else { return Err(BackendError::NoSecret) };
-    let secret_path = secret_file::master_secret_file(&settings.data_dir);
-    let source = format!("the file {}", secret_path.display());
-    if let Some(secret) = secret_file::read(&secret_path)? {
-        return Ok((secret, source));
-    }
-    if file.has_secret().await? {
-        return Err(BackendError::SecretGone { database: storage.describe(), file: secret_path.display().to_string() });
-    }
-    Ok((secret_file::create(&secret_path)?, source))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::output;
 use crate::doctor::{self, Finding, Status};
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 
 /// How to look.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +18,8 @@ pub(super) struct Arguments {
     ca: Option<PathBuf>,
 }
 
-pub(super) async fn run(settings: &Settings, arguments: Arguments) -> Result<(), String> {
+/// Settings that cannot be used are a finding as any other.
+pub(super) async fn run(settings: Result<Settings, SettingsError>, arguments: Arguments) -> Result<(), String> {
     let mut told = |finding: &Finding| {
         if !arguments.json {
             let word = match finding.status {
@@ -31,10 +32,12 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> Result<(),
             let _ = output::print(&format!("{word} {:<15}  {}\n", finding.check, finding.message));
         }
     };
-    let findings = doctor::examine(settings, arguments.ca.as_deref(), &mut told).await?;
+    let findings = doctor::examine(settings.as_ref(), arguments.ca.as_deref(), &mut told).await?;
     if arguments.json {
         output::print_json(&findings)?;
-    } else if settings.tokenserver.enabled {
+    } else if let Ok(settings) = settings
+        && settings.tokenserver.enabled
+    {
         output::print(&format!(
             "\nFor Firefox: in about:config, set identity.sync.tokenserver.uri to\n    {}/1.0/sync/1.5\n",
             settings.public_url

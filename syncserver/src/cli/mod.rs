@@ -109,7 +109,8 @@ pub fn main() -> ExitCode {
 /// Runs a command. An error is a sentence for the operator.
 fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
     let system = actix_web::rt::System::new();
-    let settings = || settings::load(file, std::env::vars_os()).map_err(|error| wrong_settings(&error));
+    let load = || settings::load(file, std::env::vars_os());
+    let settings = || load().map_err(|error| wrong_settings(&error));
     match command {
         Command::Settings => output::print(settings::reference()),
         Command::Config(command) => config::run(command, file),
@@ -123,7 +124,7 @@ fn run(command: Command, file: Option<&Path>) -> Result<(), String> {
         Command::Restore(arguments) => system.block_on(restore::run(&settings()?, arguments)),
         Command::Verify(arguments) => system.block_on(verify::run(settings, arguments)),
         Command::Import(arguments) => system.block_on(import::run(&settings()?, arguments)),
-        Command::Doctor(arguments) => system.block_on(doctor::run(&settings()?, arguments)),
+        Command::Doctor(arguments) => system.block_on(doctor::run(load(), arguments)),
         Command::Purge(arguments) => system.block_on(purge::run(&settings()?, arguments)),
         Command::User(command) => system.block_on(user::run(&settings()?, command)),
         Command::Node(command) => system.block_on(node::run(&settings()?, command)),

@@ -47,15 +47,16 @@ pub(super) async fn run(
     settings: impl FnOnce() -> Result<Settings, String>,
     Arguments { file, against_database, json }: Arguments,
 ) -> Result<(), String> {
-    let database = match against_database {
-        true => Some(Whole::attach(&settings()?).await.map_err(|error| error.to_string())?.targets.sources()),
-        false => None,
-    };
-    let compared = database.is_some();
     let name = file.display().to_string();
-    let checked = aside(move || check(&file, database.as_ref())).await;
-    let same = if compared { ", and the database holds the same" } else { "" };
-    match checked {
+    let checked = async {
+        let database = match against_database {
+            true => Some(Whole::attach(&settings()?).await.map_err(|error| error.to_string())?.targets.sources()),
+            false => None,
+        };
+        aside(move || check(&file, database.as_ref()).map_err(|error| format!("{}: {error}", file.display()))).await
+    };
+    let same = if against_database { ", and the database holds the same" } else { "" };
+    match checked.await {
         Ok((header, counts)) if json => {
             output::print_json(&Report { ok: true, error: None, backup: Some(header), counts: Some(counts) })
         }
@@ -67,7 +68,7 @@ pub(super) async fn run(
             if json {
                 output::print_json(&Report { ok: false, error: Some(error.clone()), backup: None, counts: None })?;
             }
-            Err(format!("{name}: {error}"))
+            Err(error)
         }
     }
 }

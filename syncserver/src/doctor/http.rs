@@ -7,6 +7,8 @@ use serde_json::Value;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, http};
 
+use super::USER_AGENT;
+
 /// How long to wait for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -90,7 +92,7 @@ impl Http {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .tls_config(self.tls.clone())
-            .user_agent(concat!("syncserver-doctor/", env!("CARGO_PKG_VERSION")));
+            .user_agent(USER_AGENT);
         if is_local {
             config = config.proxy(None);
         }

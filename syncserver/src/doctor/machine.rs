@@ -8,6 +8,7 @@ use super::Report;
 use crate::backend::{self, Attached, BackendError};
 use crate::causes::chain;
 use crate::settings::{Registration, Secret, Settings, secret_file};
+use crate::tls;
 
 /// With less space than this, in bytes, a database is about to be full.
 const LITTLE_SPACE: u64 = 1 << 30;
@@ -15,6 +16,7 @@ const LITTLE_SPACE: u64 = 1 << 30;
 /// With less space than this, in bytes, SQLite cannot go on for long: a large sync alone is more.
 const NO_SPACE: u64 = 64 << 20;
 
+/// What can be said of the settings by themselves.
 pub(super) fn settings(settings: &Settings, report: &mut Report<'_>) {
     match settings.warnings.as_slice() {
         [] => report.ok("settings", "all of them are known and go together (`syncserver config dump` shows them)"),
@@ -24,21 +26,30 @@ pub(super) fn settings(settings: &Settings, report: &mut Report<'_>) {
         return;
     }
     let most = settings.tokenserver.max_users.map(|most| format!(", up to {most} users")).unwrap_or_default();
-    report.ok(
-        "registration",
-        match &settings.tokenserver.registration {
-            Registration::Open => {
-                format!("open: everybody who finds this server may keep data here{most} (setting: registration)")
-            }
-            Registration::AllowList(_) => {
-                format!("for those who are allowed (`syncserver user list --allowed`, setting: allow_list){most}")
-            }
-            Registration::Closed => "closed: only those who are users already".to_owned(),
-        },
-    );
+    let who = match &settings.tokenserver.registration {
+        Registration::Open => {
+            format!("open: everybody who finds this server may keep data here{most} (setting: registration)")
+        }
+        Registration::AllowList(_) => {
+            format!("for those who are allowed (`syncserver user list --allowed`, setting: allow_list){most}")
+        }
+        Registration::Closed => "closed: only those who are users already".to_owned(),
+    };
+    // The server does not tell.
+    report.ok("registration", format!("{who}; so say these settings, which a server reads at its start"));
 }
 
-/// The data folder, and the space that is left there.
+/// Whether the server could use its certificate.
+pub(super) fn certificate(settings: &Settings, report: &mut Report<'_>) {
+    const CERTIFICATE: &str = "certificate";
+    let Some(files) = &settings.tls else { return };
+    match tls::check(files) {
+        Ok(()) => report.ok(CERTIFICATE, format!("{} and its key can be used", files.certificate.display())),
+        Err(error) => report.fail(CERTIFICATE, error.to_string()),
+    }
+}
+
+/// The data folder.
 pub(super) fn folder(settings: &Settings, report: &mut Report<'_>) {
     const FOLDER: &str = "data folder";
     let folder = &settings.data_dir;
@@ -58,10 +69,26 @@ pub(super) fn folder(settings: &Settings, report: &mut Report<'_>) {
         return;
     }
     report.ok(FOLDER, format!("{shown} can be written to"));
-    space(folder, report);
 }
 
-fn space(folder: &Path, report: &mut Report<'_>) {
+/// The space that is left for data: on each disk once.
+pub(super) fn space(settings: &Settings, report: &mut Report<'_>) {
+    // What is wrong with their names is told of the databases.
+    let files = backend::files(settings).unwrap_or_default();
+    let files = files.into_iter().map(|file| file.canonicalize().unwrap_or(file));
+    let folders = files.filter_map(|file| file.parent().map(|folder| Path::new(".").join(folder)));
+    let mut disks = Vec::new();
+    for folder in std::iter::once(settings.data_dir.clone()).chain(folders) {
+        // One that is not there yet is on no disk.
+        let Ok(found) = rustix::fs::stat(&folder) else { continue };
+        if !disks.contains(&found.st_dev) {
+            disks.push(found.st_dev);
+            space_in(&folder, report);
+        }
+    }
+}
+
+fn space_in(folder: &Path, report: &mut Report<'_>) {
     const SPACE: &str = "disk space";
     let free = match rustix::fs::statvfs(folder) {
         Ok(system) => system.f_bavail * system.f_frsize,
@@ -77,7 +104,7 @@ fn space(folder: &Path, report: &mut Report<'_>) {
     }
 }
 
-/// Attaches to the databases, and has each take a write that changes nothing.
+/// Attaches to the databases, and asks each as the heartbeat does.
 pub(super) async fn databases(settings: &Settings, report: &mut Report<'_>) -> Option<Attached> {
     const DATABASE: &str = "database";
     let attached = match backend::attach(settings, Clock::system()).await {
@@ -94,16 +121,28 @@ pub(super) async fn databases(settings: &Settings, report: &mut Report<'_>) -> O
     let storage = attached.storage.check().await.map_err(|error| chain(&error));
     let tokens = attached.tokens.check().await.map_err(|error| chain(&error));
     match storage.and(tokens) {
-        Ok(()) => report.ok(DATABASE, format!("{} answers, takes writes and has all its tables", attached.description)),
-        Err(error) => report
-            .fail(DATABASE, format!("{} does not take writes: {error} (setting: database_url)", attached.description)),
+        Ok(()) => report.ok(DATABASE, format!("{} answers and has all its tables", attached.description)),
+        Err(error) => report.fail(
+            DATABASE,
+            format!("{} does not answer as it should: {error} (setting: database_url)", attached.description),
+        ),
     }
     Some(attached)
 }
 
-/// The master secret; `None` where it cannot be known here.
-pub(super) fn secret(settings: &Settings, report: &mut Report<'_>) -> Option<Secret> {
+/// The master secret; `None` where it cannot be known here, or is none that the server would take.
+pub(super) async fn secret(
+    settings: &Settings,
+    databases: Option<&Attached>,
+    report: &mut Report<'_>,
+) -> Option<Secret> {
     const SECRET: &str = "master secret";
+    if let Some(databases) = databases
+        && let Err(error) = databases.check_secret(settings).await
+    {
+        report.fail(SECRET, error.to_string());
+        return None;
+    }
     if let Some(secret) = &settings.master_secret {
         report.ok(SECRET, "set by the settings");
         return Some(secret.clone());

@@ -12,8 +12,11 @@ use std::path::Path;
 use serde::Serialize;
 use syncstorage_db_common::Clock;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, SettingsError};
 use http::Http;
+
+/// By this the server knows requests that are sent to be refused, so that its log alarms nobody.
+pub(crate) const USER_AGENT: &str = concat!("syncserver-doctor/", env!("CARGO_PKG_VERSION"));
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -70,21 +73,31 @@ impl Report<'_> {
     }
 }
 
-/// Looks at everything. `authorities`: a file with certificates of authorities to be trusted, in place of those that
-/// browsers trust. `told` gets each finding as soon as it is there.
+/// Looks at everything; at no more than the error where the settings cannot be used. `authorities`: a file with
+/// certificates of authorities to be trusted, in place of those that browsers trust. `told` gets each finding as soon as
+/// it is there.
 pub(crate) async fn examine(
-    settings: &Settings,
+    settings: Result<&Settings, &SettingsError>,
     authorities: Option<&Path>,
     told: &mut dyn FnMut(&Finding),
 ) -> Result<Vec<Finding>, String> {
     let http = Http::new(authorities)?;
     let mut report = Report { told, findings: Vec::new() };
-    machine::settings(settings, &mut report);
-    machine::folder(settings, &mut report);
-    let databases = machine::databases(settings, &mut report).await;
-    let secret = machine::secret(settings, &mut report);
-    machine::nodes(settings, databases.as_ref(), &mut report).await;
-    reach::accounts(settings, &http, &Clock::system(), &mut report);
-    reach::server(settings, secret.as_ref(), &http, &mut report);
+    match settings {
+        Ok(settings) => examine_all(settings, &http, &mut report).await,
+        Err(error) => report.fail("settings", format!("{error} (`syncserver settings` prints all of them)")),
+    }
     Ok(report.findings)
+}
+
+async fn examine_all(settings: &Settings, http: &Http, report: &mut Report<'_>) {
+    machine::settings(settings, report);
+    machine::certificate(settings, report);
+    machine::folder(settings, report);
+    machine::space(settings, report);
+    let databases = machine::databases(settings, report).await;
+    let secret = machine::secret(settings, databases.as_ref(), report).await;
+    machine::nodes(settings, databases.as_ref(), report).await;
+    reach::accounts(settings, http, &Clock::system(), report);
+    reach::server(settings, secret.as_ref(), http, report);
 }

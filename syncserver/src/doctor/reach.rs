@@ -85,14 +85,11 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
     let listener = loopback.url("");
     // Not by `http`: a certificate is for the public name.
     let answer = loopback.get(&version_path());
-    let here = match instance(answer.map(|(status, body)| Answer {
-        status,
-        body,
-        headers: ureq::http::HeaderMap::new(),
-    })) {
-        Ok(instance) => {
+    let here = match itself(answer.map(|(status, body)| Answer { status, body, headers: ureq::http::HeaderMap::new() }))
+    {
+        Ok(here) => {
             report.ok(LISTENER, format!("a server answers at {listener}"));
-            instance
+            here
         }
         Err(why) => {
             report.fail(
@@ -106,9 +103,21 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
             return;
         }
     };
+    // A server of an older version does not tell.
+    if let Some(theirs) = here.public_url.filter(|theirs| *theirs != public) {
+        report.fail(
+            PUBLIC,
+            format!(
+                "the server runs with another public_url: it sends clients to {theirs}, and the settings of this command say \
+                 {public}. Restart the server, if the setting was changed, or give this command the settings that the \
+                 server has (setting: public_url; SYNC_PUBLIC_URL)"
+            ),
+        );
+        return;
+    }
     let url = format!("{public}{}", version_path());
-    match instance(http.send("GET", &url, &[], None, is_local(&settings.public_url))) {
-        Ok(there) if there == here => report.ok(PUBLIC, format!("{public} leads to this very server")),
+    match itself(http.send("GET", &url, &[], None, is_local(&settings.public_url))) {
+        Ok(there) if there.instance == here.instance => report.ok(PUBLIC, format!("{public} leads to this very server")),
         Ok(_) => report.warn(
             PUBLIC,
             format!(
@@ -149,11 +158,20 @@ fn version_path() -> String {
     format!("/__version__?nonce={:016x}", u64::from_ne_bytes(nonce))
 }
 
-/// Which process has answered.
-fn instance(answer: Result<Answer, String>) -> Result<String, String> {
+/// What a server says of itself.
+struct Itself {
+    /// Which process it is.
+    instance: String,
+    /// Where it sends clients.
+    public_url: Option<String>,
+}
+
+fn itself(answer: Result<Answer, String>) -> Result<Itself, String> {
     let answer = answer?;
-    match answer.json().get("instance").and_then(serde_json::Value::as_str) {
-        Some(instance) if answer.status == 200 => Ok(instance.to_owned()),
+    let json = answer.json();
+    let text = |name| json.get(name).and_then(serde_json::Value::as_str).map(ToOwned::to_owned);
+    match text("instance") {
+        Some(instance) if answer.status == 200 => Ok(Itself { instance, public_url: text("public_url") }),
         _ => Err(format!("something else than this server answers {}", answer.describe())),
     }
 }
@@ -181,12 +199,13 @@ fn sign_in(http: &Http, settings: &Settings, report: &mut Report<'_>) {
 fn signed(http: &Http, settings: &Settings, secret: &Secret, report: &mut Report<'_>) {
     const SIGNATURES: &str = "signatures";
     const PATHS: &str = "paths";
-    const BODY: &str = "body size";
+    let set = settings.syncstorage.limits.sizes.max_request_bytes;
     let client = Client { http, base: &settings.public_url, keys: server::token_keys(secret.expose(), settings) };
-    match client.send("GET", "/info/configuration", None) {
+    let told = match client.send("GET", "/info/configuration", None) {
         Ok(answer) if answer.status == 200 => {
             let (host, port) = (&settings.public_url.host, settings.public_url.port);
             report.ok(SIGNATURES, format!("what clients sign for {host}, port {port}, is accepted"));
+            answer.json()["max_request_bytes"].as_u64().unwrap_or(set)
         }
         Ok(answer) if answer.status == 401 => {
             report.fail(
@@ -199,7 +218,7 @@ fn signed(http: &Http, settings: &Settings, secret: &Secret, report: &mut Report
         }
         Ok(answer) => return report.fail(SIGNATURES, format!("expected 200, the answer is {}", answer.describe())),
         Err(error) => return report.fail(SIGNATURES, error),
-    }
+    };
     // What stands in ids of records: the proxy must neither decode nor encode any of it.
     match client.send("GET", "/storage/doctor/%7Ba%2Fb%7D%20c==?full=1&ids=%7Bx%7D,y", None) {
         Ok(answer) if answer.status == 404 => report.ok(PATHS, "they arrive as they were sent"),
@@ -213,23 +232,40 @@ fn signed(http: &Http, settings: &Settings, secret: &Secret, report: &mut Report
         ),
         Err(error) => report.fail(PATHS, error),
     }
-    let size = settings.syncstorage.limits.sizes.max_request_bytes;
+    largest_body(&client, told, set, report);
+}
+
+/// Whether a body of the size that the server has told gets through; `set`: the size of the settings.
+fn largest_body(client: &Client<'_>, told: u64, set: u64, report: &mut Report<'_>) {
+    const BODY: &str = "body size";
     let (before, after) = NO_RECORD;
-    let filler = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(before.len() + after.len());
+    let filler = usize::try_from(told).unwrap_or(usize::MAX).saturating_sub(before.len() + after.len());
     let body = format!("{before}{}{after}", "x".repeat(filler));
     match client.send("PUT", "/storage/doctor/size", Some(&body)) {
         Ok(answer) if answer.status == 400 && !answer.header("x-weave-timestamp").is_empty() => {
-            report.ok(BODY, format!("{size} bytes, the limit that clients are told, get through"));
+            let through = format!("{told} bytes, the limit that clients are told, get through");
+            match told == set {
+                true => report.ok(BODY, through),
+                false => report.warn(
+                    BODY,
+                    format!(
+                        "{through}; but the settings of this command say {set}. Restart the server, if the setting was \
+                         changed, or give this command the settings that the server has (setting: \
+                         syncstorage.limits.max_request_bytes)"
+                    ),
+                ),
+            }
         }
         Ok(answer) => report.fail(
             BODY,
             format!(
-                "a body of {size} bytes, the limit that clients are told, does not get through: the answer is {}. Let the \
-                 proxy take as much (nginx: client_max_body_size 3m), or lower syncstorage.limits.max_request_bytes",
-                answer.describe()
+                "a body of {told} bytes, the limit that clients are told, does not get through: the answer is {}. Let the \
+                 proxy take as much (nginx: client_max_body_size {}m), or lower syncstorage.limits.max_request_bytes",
+                answer.describe(),
+                told.div_ceil(1 << 20)
             ),
         ),
-        Err(error) => report.fail(BODY, format!("a body of {size} bytes does not get through: {error}")),
+        Err(error) => report.fail(BODY, format!("a body of {told} bytes does not get through: {error}")),
     }
 }
 

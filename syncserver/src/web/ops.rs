@@ -74,7 +74,8 @@ pub async fn lbheartbeat(state: web::Data<AppState>) -> HttpResponse {
 
 /// `GET /__version__`: what is running. Source, commit and build are those that the build was told by the environment
 /// (`SYNCSERVER_SOURCE`, `SYNCSERVER_COMMIT`, `SYNCSERVER_BUILD`), empty where it was not.
-/// `instance` is random text that tells this process from any other.
+/// `instance` is random text that tells this process from any other, and `public_url` is where it sends clients: by both
+/// `syncserver doctor` knows whom it has reached.
 pub async fn version(state: web::Data<AppState>) -> HttpResponse {
     HttpResponse::Ok().insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store"))).json(json!({
         "source": option_env!("SYNCSERVER_SOURCE").unwrap_or_default(),
@@ -82,6 +83,7 @@ pub async fn version(state: web::Data<AppState>) -> HttpResponse {
         "commit": COMMIT,
         "build": BUILD,
         "instance": state.instance,
+        "public_url": state.public_url.to_string(),
     }))
 }
 

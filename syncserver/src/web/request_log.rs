@@ -7,12 +7,13 @@ use actix_web::HttpRequest;
 use actix_web::body::BoxBody;
 use actix_web::dev::ServiceResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{HeaderMap, HeaderName, USER_AGENT};
 use slog::Level;
 
 use super::error::ApiError;
 use super::request_id::RequestId;
 use super::route::Route;
+use crate::doctor;
 use crate::reports::Failed;
 use crate::settings::TrustedProxies;
 use crate::state::AppState;
@@ -78,7 +79,8 @@ pub(super) fn log(response: &ServiceResponse<BoxBody>, state: &AppState, route: 
     // Every client comes with a token that has expired, now and then.
     let is_routine = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
         || matches!(error.as_error::<ApiError>(), Some(ApiError::ExpiredToken))
-        || error.as_error::<ApiTokenError>().is_some_and(ApiTokenError::is_routine);
+        || error.as_error::<ApiTokenError>().is_some_and(ApiTokenError::is_routine)
+        || is_probe(request, error.as_error());
     if is_answer && !is_debug {
         return;
     }
@@ -108,6 +110,13 @@ pub(super) fn log(response: &ServiceResponse<BoxBody>, state: &AppState, route: 
     } else {
         slog::warn!(state.log, "request refused"; fields);
     }
+}
+
+/// Whether it is a request of `syncserver doctor` that is there to be refused. That its signature is refused is for the
+/// operator to see, as any client's would be.
+fn is_probe(request: &HttpRequest, error: Option<&ApiError>) -> bool {
+    let agent = request.headers().get(USER_AGENT);
+    agent.is_some_and(|agent| agent == doctor::USER_AGENT) && error.and_then(ApiError::hawk_refusal).is_none()
 }
 
 /// With three decimals.

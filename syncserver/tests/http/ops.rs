@@ -135,14 +135,16 @@ async fn the_version_is_told() {
     let body = answer.json();
     let mut names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["build", "commit", "instance", "source", "version"]);
+    assert_eq!(names, ["build", "commit", "instance", "public_url", "source", "version"]);
     assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
     assert!(["source", "commit", "build"].iter().all(|name| body[name].is_string()), "{body}");
     // The same as long as the process lives, and no other process's.
     let instance = |answer: testclient::Response| answer.json()["instance"].as_str().unwrap().to_owned();
     let again = tokens.send(&Request::get("/__version__?nonce=1")).await;
     assert_eq!(again.header("Cache-Control"), Some("no-store"));
-    let other = Tokenserver::start().send(&Request::get("/__version__")).await;
+    let elsewhere = Tokenserver::start_with(&[("SYNC_PUBLIC_URL", "https://example.com/sync/")]);
+    let other = elsewhere.send(&Request::get("/__version__")).await;
+    assert_eq!(other.json()["public_url"], "https://example.com/sync");
     let first = body["instance"].as_str().unwrap();
     assert!(first == instance(again) && first != instance(other), "{first}");
 }

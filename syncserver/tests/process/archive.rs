@@ -111,6 +111,15 @@ fn without_a_database_nothing_is_made() {
     assert!(!file.exists() && !folder.data().exists());
     refused(&folder, &["restore", text(&file)]).names(&["cannot read", text(&file)]);
     refused(&folder, &["verify", text(&file)]).names(&["cannot read", text(&file)]);
+    for (setting, says) in [(("SYNC_LOG_LEVEL", "info"), "there is no database"), (("SYNC_PORTT", "3"), "SYNC_PORTT")] {
+        let mut verify = folder.command(&[setting]);
+        verify.args(["verify", text(&file), "--json", "--against-database"]);
+        let verified = run(verify);
+        assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+        let report: Value = serde_json::from_slice(&verified.stdout).unwrap_or_else(|_| panic!("{verified:?}"));
+        assert_eq!(report["ok"], Value::Bool(false));
+        assert!(report["error"].as_str().unwrap().contains(says), "{report}");
+    }
     refused(&folder, &["import", "--from", text(&file)]).names(&["there is no file", text(&file)]);
     assert!(!folder.data().exists());
 }

@@ -2,12 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use testclient::{Certificate, MockFxa};
 
-use crate::program::{Folder, Server, run};
+use crate::program::{BINARY, Folder, SECRET, Server, bare, run, text};
 
 /// A server, and what the doctor finds when it has the same settings and those of `environment`.
 struct Deployment {
@@ -32,28 +32,40 @@ impl Deployment {
     }
 
     fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        self.run_by(Command::new(BINARY), arguments, environment)
+    }
+
+    /// The same, started by another program.
+    fn run_by(&self, program: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let url = self.fxa.url();
         let mut all = vec![("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", url.as_str()), ("SYNC_PORT", &self.port)];
         all.extend(environment);
-        let mut command = self.folder.command(&all);
+        let mut command = self.folder.command_of(program, &all);
         command.arg("doctor").args(arguments);
         run(command)
     }
 
     fn findings(&self, environment: &[(&str, &str)]) -> Findings {
-        let output = self.run(&["--json"], environment);
-        let findings: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-        let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
-        let findings: Findings = findings
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| (text(one, "check"), text(one, "status"), text(one, "message")))
-            .collect();
-        let fails = findings.iter().any(|(_, status, _)| status == "fail");
-        assert_eq!(output.status.code(), Some(i32::from(fails)), "{output:?}");
-        findings
+        findings(&self.run(&["--json"], environment))
     }
+
+    fn stop(&mut self) {
+        self.server.take().unwrap().stop();
+    }
+}
+
+fn findings(output: &Output) -> Findings {
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap().to_owned();
+    let findings: Findings = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (text(one, "check"), text(one, "status"), text(one, "message")))
+        .collect();
+    let fails = findings.iter().any(|(_, status, _)| status == "fail");
+    assert_eq!(output.status.code(), Some(i32::from(fails)), "{output:?}");
+    findings
 }
 
 /// That exactly these checks failed, and what the first of them says.
@@ -108,18 +120,22 @@ fn pass_on(mut client: TcpStream, to: SocketAddr, most: usize, change: fn(String
 
 /// A server whose public URL is that of a proxy, and what the doctor finds.
 fn behind(most: usize, change: fn(String) -> String) -> Findings {
+    behind_with(most, change, &[])
+}
+
+/// The same, with these settings for both.
+fn behind_with(most: usize, change: fn(String) -> String, environment: &[(&str, &str)]) -> Findings {
     let first = Deployment::start(&[]);
     let address = first.server.as_ref().unwrap().addr;
     let url = proxy(address, most, change);
     // The same port again, now that the proxy's is known.
     let Deployment { folder, fxa, server, port } = first;
     server.unwrap().stop();
-    let server = folder.start_with(&[
-        ("SYNC_PORT", &port),
-        ("SYNC_PUBLIC_URL", &url),
-        ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &fxa.url()),
-    ]);
-    Deployment { folder, fxa, server: Some(server), port }.findings(&[("SYNC_PUBLIC_URL", &url)])
+    let both = [&[("SYNC_PUBLIC_URL", url.as_str())], environment].concat();
+    let fxa_url = fxa.url();
+    let servers = [("SYNC_PORT", port.as_str()), ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &fxa_url)];
+    let server = folder.start_with(&[both.as_slice(), &servers].concat());
+    Deployment { folder, fxa, server: Some(server), port }.findings(&both)
 }
 
 #[test]
@@ -146,12 +162,95 @@ fn a_server_that_is_well_is_found_well_and_the_url_for_firefox_is_printed() {
     let printed = String::from_utf8(output.stdout).unwrap();
     let url = format!("http://127.0.0.1:{}/1.0/sync/1.5\n", deployment.port);
     assert!(output.status.success() && printed.ends_with(&url), "{printed}");
+    let log = deployment.server.unwrap().stop();
+    let refused: Vec<_> = log.iter().filter(|line| line.contains("request refused")).collect();
+    assert!(!refused.is_empty() && refused.iter().all(|line| line.contains("\"info\"")), "{log:#?}");
+}
+
+/// The settings were changed, and nobody has restarted the server.
+#[test]
+fn a_server_that_sends_clients_elsewhere_is_told() {
+    let deployment = Deployment::start(&[]);
+    let findings = deployment.findings(&[("SYNC_PUBLIC_URL", &format!("http://localhost:{}", deployment.port))]);
+    let says = format!("http://127.0.0.1:{}", deployment.port);
+    assert_fails(&findings, &["public_url"], &[&says, "http://localhost:", "Restart", "SYNC_PUBLIC_URL"]);
+}
+
+#[test]
+fn the_size_that_is_tried_is_the_one_that_the_server_tells() {
+    let deployment = Deployment::start(&[]);
+    let findings = deployment.findings(&[("SYNC_SYNCSTORAGE__LIMITS__MAX_REQUEST_BYTES", "6000000")]);
+    assert_fails(&findings, &[], &[]);
+    let (_, status, says) = findings.iter().find(|(check, ..)| check == "body size").unwrap();
+    assert_eq!(status, "warn", "{findings:#?}");
+    assert!(says.starts_with("2625536 bytes") && says.contains("6000000"), "{says}");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_a_finding() {
+    let deployment = Deployment::start(&[]);
+    let typo = [("SYNC_PORTT", "3")];
+    let findings = deployment.findings(&typo);
+    assert_fails(&findings, &["settings"], &["SYNC_PORTT", "SYNC_PORT?", "syncserver settings"]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let output = deployment.run(&[], &typo);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("FAIL  settings  "), "{output:?}");
+}
+
+#[test]
+fn a_master_secret_that_the_server_would_refuse_is_told_in_its_words() {
+    let mut deployment = Deployment::start(&[]);
+    deployment.stop();
+    for wrong in ["another master secret for tests", ""] {
+        let environment = [("SYNC_MASTER_SECRET", wrong)];
+        let refusal = deployment.folder.refusal(&environment);
+        let findings = deployment.findings(&environment);
+        let said = refusal.why.strip_prefix("syncserver: ").unwrap();
+        assert_fails(&findings, &["master secret", "listener"], &[said]);
+    }
+    let changed = [("SYNC_MASTER_SECRET", "a newer one"), ("SYNC_PREVIOUS_MASTER_SECRETS", SECRET)];
+    assert_eq!(status(&deployment.findings(&changed), "master secret"), "ok");
+    // Nothing of that was kept.
+    assert_eq!(status(&deployment.findings(&[]), "master secret"), "ok");
+}
+
+#[test]
+fn a_certificate_that_the_server_could_not_use_is_told() {
+    let mut deployment = Deployment::start(&[]);
+    deployment.stop();
+    let [one, other] = [(); 2].map(|()| Certificate::new(&["localhost"]));
+    let (pem, key) = (deployment.folder.write("cert.pem", &one.pem), deployment.folder.write("key.pem", &other.key));
+    for (key, says) in [("/no/such/file", "tls_key"), (&key, "does not belong to")] {
+        let findings = deployment.findings(&[("SYNC_TLS_CERTIFICATE", &pem), ("SYNC_TLS_KEY", key)]);
+        assert_fails(&findings, &["certificate", "listener"], &[says]);
+    }
+}
+
+/// A disk of its own, where this machine lets us mount one.
+#[test]
+fn the_disk_of_the_database_is_looked_at_wherever_it_is() {
+    const MOUNT: &str = "mount -t tmpfs -o size=3m tmpfs \"$1\"";
+    let deployment = Deployment::start(&[]);
+    let disk = deployment.folder.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", script, BINARY, text(&disk)]);
+        command
+    };
+    if Command::new("unshare").arg("--version").output().is_err() || !run(bare(unshare(MOUNT))).status.success() {
+        return;
+    }
+    let inside = unshare(&format!("{MOUNT} && shift && exec \"$0\" \"$@\""));
+    let database = disk.join("sync.db");
+    let output = deployment.run_by(inside, &["--json"], &[("SYNC_SYNCSTORAGE__DATABASE_URL", text(&database))]);
+    assert_fails(&findings(&output), &["disk space"], &[text(&disk), "at least 64 are needed"]);
 }
 
 #[test]
 fn a_server_that_does_not_run_is_missed() {
     let mut deployment = Deployment::start(&[]);
-    deployment.server.take().unwrap().stop();
+    deployment.stop();
     let findings = deployment.findings(&[]);
     assert_fails(&findings, &["listener"], &["no syncserver answers at", "Start it", "host, port"]);
     assert_eq!(status(&findings, "public_url"), "skipped");
@@ -161,7 +260,7 @@ fn a_server_that_does_not_run_is_missed() {
 #[test]
 fn a_first_start_that_has_not_been_is_no_failure_of_the_database() {
     let mut deployment = Deployment::start(&[]);
-    deployment.server.take().unwrap().stop();
+    deployment.stop();
     let empty = Folder::new();
     let findings = deployment.findings(&[
         ("SYNC_DATA_DIR", empty.data().to_str().unwrap()),
@@ -206,17 +305,22 @@ fn an_accounts_server_that_does_not_answer_matters_unless_its_key_is_known() {
 #[test]
 fn another_master_secret_than_the_servers_is_found_by_what_it_signs() {
     let deployment = Deployment::start(&[]);
-    let findings = deployment.findings(&[("SYNC_MASTER_SECRET", "another master secret for tests")]);
-    assert_fails(&findings, &["signatures"], &["401", "master secret"]);
+    // One that the server would take, and has not yet.
+    let changed = [("SYNC_MASTER_SECRET", "another master secret for tests"), ("SYNC_PREVIOUS_MASTER_SECRETS", SECRET)];
+    assert_fails(&deployment.findings(&changed), &["signatures"], &["401", "master secret"]);
+    let log = deployment.server.unwrap().stop();
+    assert!(log.iter().any(|line| line.contains("\"warning\"") && line.contains("/info/configuration")), "{log:#?}");
 }
 
 #[test]
 fn a_public_url_that_leads_elsewhere_is_told() {
-    let deployment = Deployment::start(&[]);
-    let findings = deployment.findings(&[("SYNC_PUBLIC_URL", "http://127.0.0.1:9")]);
+    let nowhere = [("SYNC_PUBLIC_URL", "http://127.0.0.1:9")];
+    let findings = Deployment::start(&nowhere).findings(&nowhere);
     assert_fails(&findings, &["public_url"], &["http://127.0.0.1:9", "SYNC_PUBLIC_URL"]);
     let other = Deployment::start(&[]);
-    let findings = deployment.findings(&[("SYNC_PUBLIC_URL", &format!("http://127.0.0.1:{}", other.port))]);
+    let url = format!("http://127.0.0.1:{}", other.port);
+    let others = [("SYNC_PUBLIC_URL", url.as_str())];
+    let findings = Deployment::start(&others).findings(&others);
     assert_eq!(status(&findings, "public_url"), "warn", "{findings:#?}");
 }
 
@@ -230,7 +334,10 @@ fn a_proxy_that_passes_everything_on_is_well() {
 #[test]
 fn a_proxy_that_takes_small_bodies_alone_is_told_with_the_limit() {
     let findings = behind(1 << 20, |head| head);
-    assert_fails(&findings, &["body size"], &["2625536", "413", "client_max_body_size"]);
+    assert_fails(&findings, &["body size"], &["2625536", "413", "client_max_body_size 3m"]);
+    let more = [("SYNC_SYNCSTORAGE__LIMITS__MAX_REQUEST_BYTES", "6000000")];
+    let findings = behind_with(1 << 20, |head| head, &more);
+    assert_fails(&findings, &["body size"], &["6000000", "client_max_body_size 6m"]);
 }
 
 #[test]
@@ -264,6 +371,7 @@ fn a_server_with_a_certificate_of_its_own_is_found_well() {
     let output = deployment.run(&["--ca", &pem], &environment);
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && printed.ends_with(&format!("{url}/1.0/sync/1.5\n")), "{output:?}");
+    assert!(printed.contains("\nok    certificate "), "{printed}");
 }
 
 #[test]
