@@ -9,6 +9,7 @@ mod causes;
 pub mod cli;
 mod detached;
 mod doctor;
+mod files;
 pub mod logging;
 mod loopback;
 pub mod metrics;

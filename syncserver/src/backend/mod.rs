@@ -4,6 +4,7 @@ mod engine;
 mod error;
 mod whole;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sqlite_engine::SqliteLocation;
@@ -47,6 +48,11 @@ pub struct Probe {
 /// Whether this program knows the databases of the settings, without a look at them.
 pub fn check(settings: &Settings) -> Result<(), BackendError> {
     databases(settings).map(|_| ())
+}
+
+/// The files that the databases of the settings are in or need, be they there or not.
+pub fn files(settings: &Settings) -> Result<Vec<PathBuf>, BackendError> {
+    Ok(databases(settings)?.iter().flat_map(|database| database.place.files()).collect())
 }
 
 /// What [`migrate`] did, or would do, in one database.

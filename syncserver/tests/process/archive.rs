@@ -18,13 +18,13 @@ fn command(folder: &Folder, arguments: &[&str]) -> Command {
     command
 }
 
-fn done(folder: &Folder, arguments: &[&str]) -> Output {
+pub(crate) fn done(folder: &Folder, arguments: &[&str]) -> Output {
     let output = run(command(folder, arguments));
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
     output
 }
 
-fn refused(folder: &Folder, arguments: &[&str]) -> Refusal {
+pub(crate) fn refused(folder: &Folder, arguments: &[&str]) -> Refusal {
     Refusal::of(command(folder, arguments))
 }
 
@@ -33,7 +33,7 @@ fn out(output: &Output) -> String {
 }
 
 /// A server with a few records of two users.
-async fn used(folder: &Folder) -> Server {
+pub(crate) async fn used(folder: &Folder) -> Server {
     let server = folder.start();
     let mut one = server.user(1).await;
     for n in 0..20 {
@@ -119,7 +119,9 @@ fn without_a_database_nothing_is_made() {
 async fn a_backup_goes_through_pipes() {
     let (old, new) = (Folder::new(), Folder::new());
     used(&old).await.stop();
-    let made = done(&old, &["backup", "-"]);
+    let made = done(&old, &["backup", "-", "--json"]);
+    let about: Value = serde_json::from_slice(&made.stderr).unwrap();
+    assert_eq!(about["bytes"], Value::from(made.stdout.len()), "{about}");
     let through = |folder: &Folder, arguments: &[&str]| {
         let mut child = command(folder, arguments)
             .stdin(Stdio::piped())
