@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::confirm::confirm;
+use super::output::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstorage_db_common::Sink;
 
@@ -148,12 +149,12 @@ async fn say_of_nodes(settings: &Settings, whole: &Whole) -> Result<(), String> 
         return Ok(());
     }
     let urls: Vec<&str> = nodes.iter().map(|node| node.url.as_str()).collect();
-    eprintln!(
+    tell(format_args!(
         "Mind the nodes: clients are sent to {}, and this server is {public_url}. If it takes the place of one of \
          them, change that row (`syncserver node`), or do this again with --force --node-url {}={public_url}",
         urls.join(", "),
         urls[0],
-    );
+    ));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `syncserver migrate`.
 
+use super::output;
 use crate::backend::{self, Migrated};
 use crate::settings::Settings;
 
@@ -20,7 +21,7 @@ pub(super) async fn run(settings: &Settings, Arguments { dry_run }: Arguments) -
             (false, true) => format!("to be done: {}", migrations.join(", ")),
             (false, false) => format!("done: {}", migrations.join(", ")),
         };
-        println!("{database}: {outcome}");
+        output::print(&format!("{database}: {outcome}\n"))?;
     }
     Ok(())
 }
