@@ -1,7 +1,7 @@
 //! What the commands have in common that copy whole databases.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, Write};
+use std::io::{self, IsTerminal, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -223,18 +223,29 @@ pub(super) fn is_dash(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// A backup that may be read twice: what comes by the standard input is kept in a file without a name meanwhile.
+/// A backup that may be read twice: what comes by the standard input, or by another pipe, is kept in a file without a
+/// name meanwhile.
 pub(super) fn open_twice(file: &Path) -> Result<Arc<File>, String> {
-    if !is_dash(file) {
-        return File::open(file).map(Arc::new).map_err(|error| cannot_read(file, &error));
-    }
-    let kept = || -> io::Result<File> {
-        let mut kept = tempfile::tempfile()?;
-        io::copy(&mut io::stdin().lock(), &mut kept)?;
-        kept.flush()?;
-        Ok(kept)
+    let from = if is_dash(file) {
+        standard_input()?
+    } else {
+        let opened = File::open(file).map_err(|error| cannot_read(file, &error))?;
+        // A folder says so when it is read.
+        if opened.metadata().is_ok_and(|found| found.is_file() || found.is_dir()) {
+            return Ok(Arc::new(opened));
+        }
+        Box::new(opened)
     };
-    kept().map(Arc::new).map_err(|error| format!("cannot keep what comes by the standard input: {error}"))
+    keep(from).map(Arc::new).map_err(|error| {
+        let folder = std::env::temp_dir();
+        format!("cannot keep a copy of {} in {} (TMPDIR) while it is read: {error}", file.display(), folder.display())
+    })
+}
+
+fn keep(mut from: impl Read) -> io::Result<File> {
+    let mut kept = tempfile::tempfile()?;
+    io::copy(&mut from, &mut kept)?;
+    Ok(kept)
 }
 
 /// From the beginning.

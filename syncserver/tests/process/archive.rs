@@ -136,10 +136,15 @@ async fn a_backup_goes_through_pipes() {
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&report["ok"], &report["counts"]["records"]), (&Value::Bool(true), &Value::from(21)));
     assert_eq!(report["backup"]["storage"], "sqlite");
-    let restored = through(&new, &["restore", "-"]);
-    assert_eq!(restored.status.code(), Some(0), "{restored:?}");
-    let server = new.start();
-    assert_eq!(server.user(1).await.kept("7").await, "payload 7 🦊");
+    let by_name = through(&old, &["verify", "/dev/stdin"]);
+    assert_eq!(by_name.status.code(), Some(0), "{by_name:?}");
+    for pipe in ["-", "/dev/stdin"] {
+        let restored = through(&new, &["restore", pipe, "--force", "--yes"]);
+        assert_eq!(restored.status.code(), Some(0), "{restored:?}");
+        let server = new.start();
+        assert_eq!(server.user(1).await.kept("7").await, "payload 7 🦊");
+        server.stop();
+    }
 }
 
 #[tokio::test]
