@@ -247,7 +247,18 @@ async fn the_url_of_an_import_may_come_by_the_environment() {
     assert!(out(&imported).contains("Imported 21 records"), "{imported:?}");
     let unreachable = "postgres://user:pass-word@127.0.0.1:9/db";
     let refusal = refused(&new, &["import", "--from", unreachable]);
-    assert!(!refusal.why.contains("pass-word"), "{refusal:?}");
+    refusal.names(&["--from: ", "cannot reach the database", "127.0.0.1:9"]);
+    assert!(!refusal.why.contains("pass-word") && !refusal.why.contains("database_url"), "{refusal:?}");
+    let backup = new.path("backup");
+    done(&old, &["backup", text(&backup)]);
+    refused(&new, &["import", "--from", text(&backup)]).names(&[
+        "--from: ",
+        text(&backup),
+        "file is not a database",
+        "syncserver restore",
+    ]);
+    refused(&new, &["import", "--from", &from, "--tokenserver-from", text(&backup)])
+        .names(&["--tokenserver-from: ", text(&backup)]);
     let missing = run(command(&new, &["import"]));
     assert_eq!(missing.status.code(), Some(2), "{missing:?}");
 }
