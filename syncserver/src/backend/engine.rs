@@ -56,8 +56,7 @@ impl Place {
         }
     }
 
-    /// The files that belong to it, be they there or not: of SQLite the database and what SQLite keeps beside it, of a
-    /// server its root certificates.
+    /// The files of SQLite's that it is in, be they there or not: the database, and what SQLite keeps beside it.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::File(SqliteLocation::File(path)) => {
@@ -70,8 +69,15 @@ impl Place {
                 };
                 ["", "-wal", "-shm", "-journal"].map(beside).into()
             }
-            Self::File(SqliteLocation::Temporary) => Vec::new(),
-            Self::Server(location) => location.root_certificates().map(Path::to_owned).into_iter().collect(),
+            Self::File(SqliteLocation::Temporary) | Self::Server(_) => Vec::new(),
+        }
+    }
+
+    /// The file that its URL names for the connection to a server.
+    pub(super) fn root_certificates(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(location) => location.root_certificates().map(Path::to_owned),
         }
     }
 }

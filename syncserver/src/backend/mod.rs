@@ -50,9 +50,14 @@ pub fn check(settings: &Settings) -> Result<(), BackendError> {
     databases(settings).map(|_| ())
 }
 
-/// The files that the databases of the settings are in or need, be they there or not.
+/// The files that the databases of the settings are in, be they there or not.
 pub fn files(settings: &Settings) -> Result<Vec<PathBuf>, BackendError> {
     Ok(databases(settings)?.iter().flat_map(|database| database.place.files()).collect())
+}
+
+/// The files of root certificates that the URLs of the databases name.
+pub fn root_certificates(settings: &Settings) -> Result<Vec<PathBuf>, BackendError> {
+    Ok(databases(settings)?.iter().filter_map(|database| database.place.root_certificates()).collect())
 }
 
 /// What [`migrate`] did, or would do, in one database.

@@ -118,6 +118,7 @@ fn target(settings: &Settings, file: &Path, force: bool) -> Result<PathBuf, Stri
 /// Every file that the settings name, be it there or not.
 fn needed(settings: &Settings) -> Result<Vec<PathBuf>, String> {
     let mut files = backend::files(settings).map_err(|error| error.to_string())?;
+    files.extend(backend::root_certificates(settings).map_err(|error| error.to_string())?);
     files.push(secret_file::master_secret_file(&settings.data_dir));
     files.extend_from_slice(&settings.files);
     files.extend(settings.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));

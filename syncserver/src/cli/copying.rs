@@ -13,7 +13,7 @@ use syncstorage_db_common::Sink;
 
 use crate::archive::copy::{GAP, Incoming, Renaming, Stop, check_renames, same_url};
 use crate::archive::{Counts, Item};
-use crate::backend::{BackendError, Whole};
+use crate::backend::{self, BackendError, Whole};
 use crate::causes::chain;
 use crate::settings::Settings;
 use crate::signals::StopSignals;
@@ -56,6 +56,19 @@ impl Filling {
     /// Fills the databases of the settings with what `produce` hands over; `what` is a noun, such as "restore". How much
     /// it was, and where it is now.
     pub(super) async fn fill<P>(
+        self,
+        settings: &Settings,
+        what: &'static str,
+        origin: Origin,
+        produce: P,
+    ) -> Result<(Counts, String), String>
+    where
+        P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
+    {
+        self.try_to_fill(settings, what, origin, produce).await.map_err(|error| with_room(settings, error))
+    }
+
+    async fn try_to_fill<P>(
         self,
         settings: &Settings,
         what: &'static str,
@@ -139,6 +152,21 @@ impl Filling {
         confirm(&format!("All that is in {place} is removed first."), "yes", self.yes)?;
         Ok(false)
     }
+}
+
+/// Says what else there is to do where SQLite's disk is full. To try again does not help: what was written so far fills
+/// it, and to clear that is written first, too.
+fn with_room(settings: &Settings, error: String) -> String {
+    if !error.contains("database or disk is full") {
+        return error;
+    }
+    let files = backend::files(settings).unwrap_or_default().into_iter().filter(|file| file.exists());
+    let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
+    format!(
+        "{error}. There has to be more room on its disk first; where nothing in the database has to be kept, removing these \
+         makes some: {}",
+        files.join(", ")
+    )
 }
 
 /// A database that has moved may still send its users to the old place.
