@@ -155,7 +155,7 @@ impl Filling {
 }
 
 /// Says what else there is to do where SQLite's disk is full. To try again does not help: what was written so far fills
-/// it, and to clear that is written first, too.
+/// it, and clearing that is written to the log first, too.
 fn with_room(settings: &Settings, error: String) -> String {
     if !error.contains("database or disk is full") {
         return error;
