@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
@@ -92,6 +92,12 @@ impl Location {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The file of root certificates that the server's one is checked with, where the URL names one.
+    #[must_use]
+    pub fn root_certificates(&self) -> Option<&Path> {
+        self.roots.as_deref()
     }
 
     fn parameter(&mut self, name: &str, value: &str) -> Result<(), InvalidLocation> {

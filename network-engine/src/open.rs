@@ -1,4 +1,5 @@
-//! What can go wrong before the first question to a database.
+//! What can go wrong before the first question to a database. Who gave its URL, and by which setting, is told by the
+//! program.
 
 use std::error::Error;
 
@@ -8,7 +9,7 @@ pub enum OpenError {
     /// Nobody answers there.
     #[error(
         "cannot reach the database {location}: {reason}. Expected a server that answers at this host and port; is it \
-         running? (the setting is database_url)"
+         running?"
     )]
     Unreachable {
         /// Where it should be.
@@ -19,7 +20,7 @@ pub enum OpenError {
     /// The server does not let this program in.
     #[error(
         "the database server refuses the user of {location}: {reason}. Expected a user with this password who may use \
-         this database; special characters of a password are percent-encoded in database_url (@ as %40)"
+         this database; special characters of a password are percent-encoded in the URL (@ as %40)"
     )]
     Denied {
         /// Where.
@@ -28,10 +29,7 @@ pub enum OpenError {
         reason: String,
     },
     /// There is a server, and no such database.
-    #[error(
-        "there is no database {database:?} on the server of {location}. Create it ({create}), or name another one \
-         (the setting is database_url)"
-    )]
+    #[error("there is no database {database:?} on the server of {location}. Create it ({create}), or name another one")]
     NoDatabase {
         /// Where.
         location: String,
@@ -51,7 +49,7 @@ pub enum OpenError {
         expected: &'static str,
     },
     /// The certificates.
-    #[error("cannot use the root certificates {path} for the database: {reason} (they are named in database_url)")]
+    #[error("cannot use the root certificates {path} for the database: {reason} (they are named in its URL)")]
     Certificates {
         /// The file.
         path: String,

@@ -346,7 +346,6 @@ async fn what_keeps_a_program_out_is_told_apart<C: Kind>() {
         let error = refused.err().unwrap();
         let text = error.to_string();
         assert!(!text.contains("p%40ss") && !text.contains("p@ss"), "{text}");
-        assert!(text.contains("database_url"), "{text}");
         error
     };
     let (before, name) = url.rsplit_once('/').unwrap();

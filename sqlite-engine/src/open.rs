@@ -23,7 +23,7 @@ pub enum OpenError {
     /// SQLite refused.
     #[error(
         "cannot open the database {path}: {reason}. Expected a file that this server may create, read and write in a \
-         folder that it may write to (the setting is database_url)"
+         folder that it may write to"
     )]
     Refused {
         /// The file.
@@ -34,7 +34,7 @@ pub enum OpenError {
     /// Not a database, or a damaged one.
     #[error(
         "{path} is not a sound SQLite database: {reason}. Restore it from a backup, or move it away to start with an \
-         empty one (the setting is database_url)"
+         empty one"
     )]
     Corrupt {
         /// The file.
@@ -45,7 +45,7 @@ pub enum OpenError {
     /// Another program's database.
     #[error(
         "{path} is a SQLite database, but not one of this server. Expected an empty or missing file, or one that this \
-         server made (the setting is database_url)"
+         server made"
     )]
     Foreign {
         /// The file.

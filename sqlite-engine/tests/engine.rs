@@ -293,10 +293,7 @@ fn a_folder_that_is_not_there_is_refused() {
     let location = SqliteLocation::File(Path::new("/nowhere/at/all/sync.db").into());
     let error = SqliteEngine::open(&location, EngineOptions::default(), Vec::new()).map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Refused { .. }), "{error}");
-    assert!(
-        error.to_string().contains("/nowhere/at/all/sync.db") && error.to_string().contains("database_url"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("/nowhere/at/all/sync.db"), "{error}");
 }
 
 #[test]

@@ -3,12 +3,16 @@
 //! [`cli`] is what an operator types; [`server`] puts everything together and runs it; [`web`] and [`tokenserver`] answer
 //! requests; [`backend`] is the one place that knows which databases there are.
 
+// They panic where the stream cannot be written to.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 pub mod archive;
 pub mod backend;
 mod causes;
 pub mod cli;
 mod detached;
 mod doctor;
+mod files;
 mod hex;
 pub mod logging;
 mod loopback;

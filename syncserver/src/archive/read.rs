@@ -28,11 +28,9 @@ pub enum BackupError {
         /// As its first line says.
         found: u32,
     },
-    /// Something is missing at the end.
-    #[error("the backup is cut off: it ends in line {line}, after {bytes} bytes of the file, before its last line")]
+    /// Something is missing at the end. Nobody can say in which line: zstd hands over whole blocks of them.
+    #[error("the backup is cut off: its end is missing after {bytes} bytes of the file")]
     CutOff {
-        /// Counted from 1.
-        line: u64,
         /// Of the file.
         bytes: u64,
     },
@@ -67,13 +65,10 @@ pub enum BackupError {
     },
     /// The file is not the one that was written, though it reads well.
     #[error(
-        "the backup does not have the checksum at its end: something in the {bytes} bytes of the file has been changed, \
-         added or cut off after it was made"
+        "the backup does not have the checksum at its end: all its lines are as they were written, but something in the \
+         file has been changed, added or cut off after it was made"
     )]
-    Seal {
-        /// Of the file.
-        bytes: u64,
-    },
+    Seal,
     /// The file cannot be read.
     #[error("cannot read the backup: {0}")]
     Io(#[source] io::Error),
@@ -120,7 +115,7 @@ impl<R: Read> Reader<R> {
             Err(BackupError::Damaged { reason, .. }) if reason.contains("Unknown frame descriptor") => {
                 return Err(BackupError::NotABackup(String::new()));
             }
-            Err(BackupError::CutOff { bytes, .. }) if bytes <= LENGTH as u64 => {
+            Err(BackupError::CutOff { bytes }) if bytes <= LENGTH as u64 => {
                 return Err(BackupError::NotABackup(format!(": it has {bytes} bytes")));
             }
             Err(other) => return Err(other),
@@ -177,12 +172,16 @@ impl<R: Read> Reader<R> {
     /// Nothing may come after the last line but the seal.
     fn finish(&mut self) -> Result<(), BackupError> {
         let mut more = [0];
-        let count = self.lines.read(&mut more).map_err(|error| self.failed(error))?;
+        let count = self.lines.read(&mut more).map_err(|error| match self.failed(error) {
+            BackupError::Io(error) => BackupError::Io(error),
+            // No line is concerned: all of them have been read.
+            _ => BackupError::Seal,
+        })?;
         if count > 0 {
             return Err(BackupError::Line { line: self.number + 1, reason: "stands after the last line".into() });
         }
         let whole = self.lines.get_mut().get_mut().get_mut().is_whole().map_err(BackupError::Io)?;
-        if whole { Ok(()) } else { Err(BackupError::Seal { bytes: self.position() }) }
+        if whole { Ok(()) } else { Err(BackupError::Seal) }
     }
 
     fn next_line(&mut self) -> Result<(), BackupError> {
@@ -198,13 +197,13 @@ impl<R: Read> Reader<R> {
             let reason = format!("is longer than the {LONGEST_LINE} bytes that a line may have");
             return Err(BackupError::Line { line: self.number, reason });
         }
-        Err(BackupError::CutOff { line: self.number, bytes: self.position() })
+        Err(BackupError::CutOff { bytes: self.position() })
     }
 
     fn failed(&self, error: io::Error) -> BackupError {
         let (line, bytes) = (self.number, self.position());
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => BackupError::CutOff { line, bytes },
+            io::ErrorKind::UnexpectedEof => BackupError::CutOff { bytes },
             // So zstd's own errors are told.
             io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
                 BackupError::Damaged { line, bytes, reason: error.to_string() }

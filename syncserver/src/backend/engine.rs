@@ -17,6 +17,7 @@ use tokenserver_postgres::PostgresTokenDb;
 use tokenserver_sqlite::SqliteTokenDb;
 
 use super::{BackendError, Probe};
+use crate::files;
 use crate::settings::{DatabaseSettings, secret_file};
 
 /// Where a database is.
@@ -49,9 +50,34 @@ impl Place {
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File(SqliteLocation::File(one)), Self::File(SqliteLocation::File(other))) => {
-                absolute(one) == absolute(other) || is_one_file(one, other)
+                files::are_one(one, other)
             }
             _ => self == other,
+        }
+    }
+
+    /// The files of SQLite's that it is in, be they there or not: the database, and what SQLite keeps beside it.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(SqliteLocation::File(path)) => {
+                // SQLite, too, goes by the file that a symbolic link leads to.
+                let path = files::resolved(path);
+                let beside = |end: &str| {
+                    let mut name = path.clone().into_os_string();
+                    name.push(end);
+                    name.into()
+                };
+                ["", "-wal", "-shm", "-journal"].map(beside).into()
+            }
+            Self::File(SqliteLocation::Temporary) | Self::Server(_) => Vec::new(),
+        }
+    }
+
+    /// The file that its URL names for the connection to a server.
+    pub(super) fn root_certificates(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(_) => None,
+            Self::Server(location) => location.root_certificates().map(Path::to_owned),
         }
     }
 }
@@ -64,32 +90,6 @@ impl fmt::Display for Place {
             Self::Server(location) => location.fmt(f),
         }
     }
-}
-
-/// The file itself, as far as it is there yet.
-fn absolute(path: &Path) -> PathBuf {
-    let by_folder = || {
-        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-        Some(folder.canonicalize().ok()?.join(path.file_name()?))
-    };
-    path.canonicalize()
-        .ok()
-        .or_else(by_folder)
-        .or_else(|| std::path::absolute(path).ok())
-        .unwrap_or_else(|| path.into())
-}
-
-/// Whether two names, such as hard links, are of one file.
-#[cfg(unix)]
-fn is_one_file(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let file = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
-    file(one).is_some_and(|found| file(other) == Some(found))
-}
-
-#[cfg(not(unix))]
-fn is_one_file(_: &Path, _: &Path) -> bool {
-    false
 }
 
 /// What is kept in a database.

@@ -46,11 +46,11 @@ pub enum BackendError {
         error: std::io::Error,
     },
     /// The SQLite file cannot be opened.
-    #[error(transparent)]
-    OpenFile(#[from] sqlite_engine::OpenError),
+    #[error("database_url: {0}")]
+    OpenFile(sqlite_engine::OpenError),
     /// The database on a server cannot be used.
-    #[error(transparent)]
-    OpenServer(#[from] network_engine::OpenError),
+    #[error("database_url: {0}")]
+    OpenServer(network_engine::OpenError),
     /// A command beside the server found no database.
     #[error(
         "there is no database {path}. Give this command the settings that the server has: the same --config FILE, or the \
@@ -94,11 +94,29 @@ pub enum BackendError {
         /// The database.
         database: String,
     },
+    /// A database to copy from that cannot be copied.
+    #[error("{option}: {error}")]
+    Source {
+        /// What names it.
+        option: &'static str,
+        /// What is wrong.
+        error: Box<BackendError>,
+    },
     /// No file to copy from.
     #[error("there is no file {path} to copy from")]
     NoSourceFile {
         /// Where it was looked for.
         path: PathBuf,
+    },
+    /// A file to copy from that cannot be read.
+    #[error(
+        "cannot copy from {path}: {reason}. Expected a SQLite database; a backup is brought back by `syncserver restore`"
+    )]
+    SourceFile {
+        /// The file.
+        path: PathBuf,
+        /// In SQLite's words.
+        reason: String,
     },
     /// A database to copy from that has other tables.
     #[error("{database} has no tables of a Sync server's {what}")]
@@ -145,6 +163,18 @@ pub enum BackendError {
     /// The secret's file.
     #[error(transparent)]
     SecretFile(#[from] secret_file::SecretFileError),
+}
+
+impl From<sqlite_engine::OpenError> for BackendError {
+    fn from(error: sqlite_engine::OpenError) -> Self {
+        Self::OpenFile(error)
+    }
+}
+
+impl From<network_engine::OpenError> for BackendError {
+    fn from(error: network_engine::OpenError) -> Self {
+        Self::OpenServer(error)
+    }
 }
 
 impl From<Fault> for BackendError {

@@ -48,26 +48,18 @@ pub struct Probe {
 
 /// Whether this program knows the databases of the settings, and has what they take, without a look at them.
 pub fn check(settings: &Settings) -> Result<(), BackendError> {
-    refuse_no_secret(settings, &databases(settings)?)
+    let storage = databases(settings)?.swap_remove(0);
+    secret::refuse_none(settings, matches!(storage.place, Place::Server(_)))
 }
 
-/// A server's database may be used by several processes, none of which could make up the secret of all.
-fn refuse_no_secret(settings: &Settings, databases: &[Database<'_>]) -> Result<(), BackendError> {
-    match databases[0].place {
-        Place::Server(_) if settings.master_secret.is_none() => Err(BackendError::NoSecret),
-        _ => Ok(()),
-    }
-}
-
-/// The files of SQLite that the settings name, whether they are there or not.
+/// The files that the databases of the settings are in, be they there or not.
 pub fn files(settings: &Settings) -> Result<Vec<PathBuf>, BackendError> {
-    let places = databases(settings)?.into_iter().map(|database| database.place);
-    Ok(places
-        .filter_map(|place| match place {
-            Place::File(SqliteLocation::File(path)) => Some(path),
-            Place::File(SqliteLocation::Temporary) | Place::Server(_) => None,
-        })
-        .collect())
+    Ok(databases(settings)?.iter().flat_map(|database| database.place.files()).collect())
+}
+
+/// The files of root certificates that the URLs of the databases name.
+pub fn root_certificates(settings: &Settings) -> Result<Vec<PathBuf>, BackendError> {
+    Ok(databases(settings)?.iter().filter_map(|database| database.place.root_certificates()).collect())
 }
 
 /// What [`migrate`] did, or would do, in one database.
@@ -168,7 +160,8 @@ fn options(settings: &Settings, clock: Clock) -> DbOptions {
 /// Opens the databases of the settings. On SQLite a master secret is made where there is none yet.
 pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, BackendError> {
     let databases = databases(settings)?;
-    refuse_no_secret(settings, &databases)?;
+    // Before anything is opened.
+    secret::refuse_none(settings, matches!(databases[0].place, Place::Server(_)))?;
     let mut engines = Vec::with_capacity(databases.len());
     for Database { place, contents, settings: database } in databases {
         engines.push(Engine::open(&place, contents, database, settings.workers).await?);

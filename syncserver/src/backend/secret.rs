@@ -42,11 +42,14 @@ pub(super) async fn check(settings: &Settings, engines: &[Engine]) -> Result<(),
     Ok(())
 }
 
+/// A database on a server may be used by several processes, none of which could make up the secret of all.
+pub(super) fn refuse_none(settings: &Settings, is_on_server: bool) -> Result<(), BackendError> {
+    if is_on_server && settings.master_secret.is_none() { Err(BackendError::NoSecret) } else { Ok(()) }
+}
+
 /// The master secret; `None` where it is still to be made.
 async fn find(settings: &Settings, storage: &Engine) -> Result<Option<Secret>, BackendError> {
-    if settings.master_secret.is_none() && !matches!(storage, Engine::Sqlite(_)) {
-        return Err(BackendError::NoSecret);
-    }
+    refuse_none(settings, !matches!(storage, Engine::Sqlite(_)))?;
     let found = known(settings)?;
     if found.is_none() && storage.note(SecretFingerprint::NOTE).await?.is_some() {
         let file = secret_file::master_secret_file(&settings.data_dir).display().to_string();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
 use ring::rand::{SecureRandom, SystemRandom};
 use sqlite_engine::SqliteLocation;
-use syncstorage_db_common::{StorageSource, StorageTarget, UNFINISHED};
+use syncstorage_db_common::{Fault, StorageSource, StorageTarget, UNFINISHED};
 use syncstorage_mysql::MysqlArchive;
 use syncstorage_postgres::PostgresArchive;
 use syncstorage_sqlite::{OthersSource, SqliteArchive, SqliteSource};
@@ -19,6 +19,7 @@ use tokenserver_sqlite::{SqliteTokenArchive, SqliteTokenSource};
 use super::engine::{Engine, Place};
 use super::{BackendError, Database, attached, databases, pair};
 use crate::archive::copy::{Sources, Targets};
+use crate::causes::chain;
 use crate::hex::hex;
 use crate::settings::Settings;
 
@@ -214,8 +215,12 @@ pub async fn sources(settings: &Settings, from: &str, tokens_from: Option<&str>)
             return Err(BackendError::OntoItself { database: target.place.to_string() });
         }
     }
-    let storage = storage_source(&storage_place).await?;
-    let tokens = token_source(tokens_place.as_ref().unwrap_or(&storage_place)).await?;
+    let of = |option| move |error| BackendError::Source { option, error: Box::new(error) };
+    let storage = storage_source(&storage_place).await.map_err(of("--from"))?;
+    let tokens = match &tokens_place {
+        Some(place) => token_source(place).await.map_err(of("--tokenserver-from"))?,
+        None => token_source(&storage_place).await.map_err(of("--from"))?,
+    };
     if let (None, Some(place)) = (&tokens, tokens_place) {
         return Err(BackendError::NoTables { database: place.to_string(), what: "users (table users)" });
     }
@@ -224,7 +229,7 @@ pub async fn sources(settings: &Settings, from: &str, tokens_from: Option<&str>)
 
 async fn storage_source(place: &Place) -> Result<Arc<dyn StorageSource>, BackendError> {
     let found: Option<Arc<dyn StorageSource>> = match place {
-        Place::File(SqliteLocation::File(path)) => file_source(path)?,
+        Place::File(SqliteLocation::File(path)) => of_file(path, file_source)?,
         Place::File(SqliteLocation::Temporary) => None,
         Place::Server(location) => match location.kind() {
             Kind::Postgres => {
@@ -241,10 +246,15 @@ async fn storage_source(place: &Place) -> Result<Arc<dyn StorageSource>, Backend
     found.ok_or_else(|| BackendError::NoTables { database: place.to_string(), what })
 }
 
-fn file_source(path: &Path) -> Result<Option<Arc<dyn StorageSource>>, BackendError> {
+/// What is found in a file.
+fn of_file<T>(path: &Path, find: impl FnOnce(&Path) -> Result<T, Fault>) -> Result<T, BackendError> {
     if !path.exists() {
         return Err(BackendError::NoSourceFile { path: path.to_owned() });
     }
+    find(path).map_err(|fault| BackendError::SourceFile { path: path.to_owned(), reason: chain(&fault) })
+}
+
+fn file_source(path: &Path) -> Result<Option<Arc<dyn StorageSource>>, Fault> {
     let ours = !sqlite_engine::columns(&mut sqlite_engine::open_to_read(path)?, "stores")?.is_empty();
     if ours {
         return Ok(Some(Arc::new(SqliteSource::new(path.to_owned()))));
@@ -255,10 +265,7 @@ fn file_source(path: &Path) -> Result<Option<Arc<dyn StorageSource>>, BackendErr
 async fn token_source(place: &Place) -> Result<Option<Arc<dyn TokenSource>>, BackendError> {
     Ok(match place {
         Place::File(SqliteLocation::File(path)) => {
-            if !path.exists() {
-                return Err(BackendError::NoSourceFile { path: path.to_owned() });
-            }
-            SqliteTokenSource::find(path)?.map(|source| Arc::new(source) as _)
+            of_file(path, SqliteTokenSource::find)?.map(|source| Arc::new(source) as _)
         }
         Place::File(SqliteLocation::Temporary) => None,
         Place::Server(location) => match location.kind() {

@@ -14,9 +14,10 @@ use crate::archive::copy::{Sources, Stop};
 use crate::archive::format::{Header, VERSION};
 use crate::archive::write::Writer;
 use crate::archive::{Counts, Item};
-use crate::backend::Whole;
+use crate::backend::{self, Whole};
+use crate::files;
 use crate::logging::rfc3339;
-use crate::settings::Settings;
+use crate::settings::{Settings, secret_file};
 
 /// After so many items the progress is shown.
 const STEP: u64 = 500;
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
     /// Overwrite a file that is there.
     #[arg(long)]
     force: bool,
-    /// Print what was written as JSON.
+    /// Print what was written as JSON; to the standard error stream where the standard output is the backup.
     #[arg(long)]
     json: bool,
 }
@@ -47,9 +48,7 @@ pub(super) async fn run(settings: &Settings, Arguments { file, force, json }: Ar
     if is_dash(&file) && io::stdout().is_terminal() {
         return Err("a backup is no text for a terminal; name a file, or send it to another program by a pipe".into());
     }
-    if !is_dash(&file) && !force && file.exists() {
-        return Err(format!("{} is there already; --force overwrites it", file.display()));
-    }
+    let to = if is_dash(&file) { None } else { Some(target(settings, &file, force)?) };
     let whole = Whole::attach(settings).await.map_err(|error| error.to_string())?;
     let header = Header {
         version: VERSION,
@@ -61,22 +60,69 @@ pub(super) async fn run(settings: &Settings, Arguments { file, force, json }: Ar
     let created = header.created.clone();
     let place = whole.describe();
     let (sources, stop, progress) = (whole.targets.sources(), stop_at_signal()?, Progress::of_unknown_length());
-    let (to, shown) = (file.clone(), progress.clone());
-    let written = aside(move || match is_dash(&to) {
-        true => write(io::stdout(), header, &sources, stop, shown).map(|(counts, bytes, _)| (counts, bytes)),
-        false => write_file(&to, force, header, &sources, stop, shown),
+    let (shown, is_piped) = (progress.clone(), to.is_none());
+    let written = aside(move || match to {
+        None => write(io::stdout(), header, &sources, stop, shown).map(|(counts, bytes, _)| (counts, bytes)),
+        Some(to) => write_file(&to, force, header, &sources, stop, shown),
     })
     .await;
     progress.clear();
     let (counts, bytes) = written.map_err(|error| format!("no backup was made: {error}"))?;
-    let summary = format!("Wrote {counts} of {place}, {bytes} bytes, to {}.\n", file.display());
-    match (is_dash(&file), json) {
+    let summary = match json {
+        true => output::json(&Report { file, created, bytes, counts })?,
+        false => format!("Wrote {counts} of {place}, {bytes} bytes, to {}.", file.display()),
+    };
+    if is_piped {
         // The standard output is the backup.
-        (true, _) => eprint!("{summary}"),
-        (false, true) => output::print_json(&Report { file, created, bytes, counts })?,
-        (false, false) => output::print(&summary)?,
+        output::tell(summary);
+        return Ok(());
     }
-    Ok(())
+    output::print(&(summary + "\n"))
+}
+
+/// The file that is to be made or, by force, replaced: the one that a symbolic link leads to, as all that writes has it.
+/// A backup gets its name by renaming, which would take away whatever had it, so that only a regular file may be there,
+/// and none that the server needs.
+fn target(settings: &Settings, file: &Path, force: bool) -> Result<PathBuf, String> {
+    let shown = file.display();
+    match file.metadata() {
+        Ok(found) if found.is_dir() => {
+            return Err(format!("{shown} is a folder; expected the name of a file to make"));
+        }
+        Ok(found) if !found.is_file() => {
+            return Err(format!(
+                "{shown} is no regular file, and a backup would take its place. Expected the name of a file to make; for a \
+                 device or a pipe let the shell open it: syncserver backup - > {shown}"
+            ));
+        }
+        _ => {}
+    }
+    let to = match file.is_symlink() {
+        true => file.canonicalize().map_err(|error| {
+            format!("{shown} is a symbolic link, and what it leads to cannot be found: {error}. Name the file itself")
+        })?,
+        false => file.to_owned(),
+    };
+    if needed(settings)?.iter().any(|needed| files::are_one(needed, &to)) {
+        return Err(format!(
+            "{shown} is a file that the server needs (its database or what belongs to it, a secret, a certificate or its \
+             settings), and a backup would take its place. Name another file"
+        ));
+    }
+    if !force && to.exists() {
+        return Err(format!("{shown} is there already; --force overwrites it"));
+    }
+    Ok(to)
+}
+
+/// Every file that the settings name, be it there or not.
+fn needed(settings: &Settings) -> Result<Vec<PathBuf>, String> {
+    let mut files = backend::files(settings).map_err(|error| error.to_string())?;
+    files.extend(backend::root_certificates(settings).map_err(|error| error.to_string())?);
+    files.push(secret_file::master_secret_file(&settings.data_dir));
+    files.extend_from_slice(&settings.files);
+    files.extend(settings.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]));
+    Ok(files)
 }
 
 /// Under another name beside it until it is whole and on disk.

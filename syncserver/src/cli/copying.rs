@@ -1,12 +1,13 @@
 //! What the commands have in common that copy whole databases.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, Write};
+use std::io::{self, IsTerminal, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::confirm::confirm;
+use super::output::tell;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use syncstorage_db_common::Sink;
 use tokenserver_db_common::same_url;
@@ -14,7 +15,7 @@ use tokenserver_db_common::same_url;
 use crate::archive::adapt::{Renaming, check_renames};
 use crate::archive::copy::{GAP, Incoming, Stop};
 use crate::archive::{Counts, Item};
-use crate::backend::{BackendError, Whole};
+use crate::backend::{self, BackendError, Whole};
 use crate::causes::chain;
 use crate::settings::Settings;
 use crate::signals::StopSignals;
@@ -57,6 +58,19 @@ impl Filling {
     /// Fills the databases of the settings with what `produce` hands over; `what` is a noun, such as "restore". How much
     /// it was, and where it is now.
     pub(super) async fn fill<P>(
+        self,
+        settings: &Settings,
+        what: &'static str,
+        origin: Origin,
+        produce: P,
+    ) -> Result<(Counts, String), String>
+    where
+        P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
+    {
+        self.try_to_fill(settings, what, origin, produce).await.map_err(|error| with_room(settings, error))
+    }
+
+    async fn try_to_fill<P>(
         self,
         settings: &Settings,
         what: &'static str,
@@ -147,6 +161,21 @@ impl Filling {
     }
 }
 
+/// Says what else there is to do where SQLite's disk is full. To try again does not help: what was written so far fills
+/// it, and clearing that is written to the log first, too.
+fn with_room(settings: &Settings, error: String) -> String {
+    if !error.contains("database or disk is full") {
+        return error;
+    }
+    let files = backend::files(settings).unwrap_or_default().into_iter().filter(|file| file.exists());
+    let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
+    format!(
+        "{error}. There has to be more room on its disk first; where nothing in the database has to be kept, removing these \
+         makes some: {}",
+        files.join(", ")
+    )
+}
+
 /// A database that has moved may still send its users to the old place.
 async fn say_of_nodes(settings: &Settings, whole: &Whole) -> Result<(), String> {
     let nodes = whole.tokens.nodes().await.map_err(|error| chain(&error))?;
@@ -155,12 +184,12 @@ async fn say_of_nodes(settings: &Settings, whole: &Whole) -> Result<(), String> 
         return Ok(());
     }
     let urls: Vec<&str> = nodes.iter().map(|node| node.url.as_str()).collect();
-    eprintln!(
+    tell(format_args!(
         "Mind the nodes: clients are sent to {}, and this server is {public_url}. If it takes the place of one of \
          them, change that row (`syncserver node`), or do this again with --force --node-url {}={public_url}",
         urls.join(", "),
         urls[0],
-    );
+    ));
     Ok(())
 }
 
@@ -229,18 +258,29 @@ pub(super) fn is_dash(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// A backup that may be read twice: what comes by the standard input is kept in a file without a name meanwhile.
+/// A backup that may be read twice: what comes by the standard input, or by another pipe, is kept in a file without a
+/// name meanwhile.
 pub(super) fn open_twice(file: &Path) -> Result<Arc<File>, String> {
-    if !is_dash(file) {
-        return File::open(file).map(Arc::new).map_err(|error| cannot_read(file, &error));
-    }
-    let kept = || -> io::Result<File> {
-        let mut kept = tempfile::tempfile()?;
-        io::copy(&mut io::stdin().lock(), &mut kept)?;
-        kept.flush()?;
-        Ok(kept)
+    let from = if is_dash(file) {
+        standard_input()?
+    } else {
+        let opened = File::open(file).map_err(|error| cannot_read(file, &error))?;
+        // A folder says so when it is read.
+        if opened.metadata().is_ok_and(|found| found.is_file() || found.is_dir()) {
+            return Ok(Arc::new(opened));
+        }
+        Box::new(opened)
     };
-    kept().map(Arc::new).map_err(|error| format!("cannot keep what comes by the standard input: {error}"))
+    keep(from).map(Arc::new).map_err(|error| {
+        let folder = std::env::temp_dir();
+        format!("cannot keep a copy of {} in {} (TMPDIR) while it is read: {error}", file.display(), folder.display())
+    })
+}
+
+fn keep(mut from: impl Read) -> io::Result<File> {
+    let mut kept = tempfile::tempfile()?;
+    io::copy(&mut from, &mut kept)?;
+    Ok(kept)
 }
 
 /// From the beginning.

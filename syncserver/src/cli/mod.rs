@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
     match run(command, arguments.config.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("syncserver: {error}");
+            output::tell(format_args!("syncserver: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -150,7 +150,7 @@ async fn serve(settings: Settings) -> Result<(), String> {
 
 fn check_config(settings: &Settings) -> Result<(), String> {
     for warning in &settings.warnings {
-        eprintln!("warning: {warning}");
+        output::tell(format_args!("warning: {warning}"));
     }
     backend::check(settings).map_err(|error| error.to_string())?;
     settings.tls.as_ref().map_or(Ok(()), tls::check).map_err(|error| error.to_string())?;

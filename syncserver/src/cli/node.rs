@@ -8,7 +8,7 @@ use tokenserver_db_common::{NodeChange, NodeChanged, NodeName, NodeRow, PUBLIC_U
 use super::confirm::confirm;
 use super::format::clean;
 use super::operator::{Operator, failed};
-use super::output::{Table, print, print_json};
+use super::output::{Table, print, print_json, tell};
 use crate::settings::{BaseUrl, LONGEST_NODE, Settings};
 
 /// The most that a column of `nodes` holds.
@@ -183,11 +183,11 @@ async fn add(operator: &Operator<'_>, url: &str, capacity: u32) -> Result<(), St
     }
     print(&format!("Added {url} with room for {capacity} users.\n"))?;
     if is_first && url != operator.public_url {
-        eprintln!(
+        tell(format_args!(
             "It is the first one: new users are sent to nodes only from now on. Those who are there already stay on {}, \
              which needs a node of its own if it is to get new users",
             operator.public_url
-        );
+        ));
     }
     Ok(())
 }
@@ -242,7 +242,7 @@ async fn drain(operator: &Operator<'_>, Drain { node, moves, yes }: Drain) -> Re
             node.id
         ))?;
         if !has_room {
-            eprintln!("No other node has room: nobody can become a user until one has (`syncserver node add`)");
+            tell("No other node has room: nobody can become a user until one has (`syncserver node add`)");
         }
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! What commands print: text or JSON on the standard output, and progress on the standard error stream.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 
 use serde::Serialize;
@@ -13,11 +13,20 @@ pub(super) fn print(text: &str) -> Result<(), String> {
     }
 }
 
+/// Tells what is no result, in a line on the standard error stream. Where nobody can be told, the work was done all the
+/// same, so that this is no failure; `eprintln!` would panic.
+pub(super) fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// Prints a value as JSON, indented, with a line break at its end.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), String> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
-    text.push('\n');
-    print(&text)
+    print(&(json(value)? + "\n"))
+}
+
+/// A value as JSON, indented.
+pub(super) fn json(value: &impl Serialize) -> Result<String, String> {
+    serde_json::to_string_pretty(value).map_err(|error| error.to_string())
 }
 
 /// Rows under a heading, each column as wide as its widest cell. Cells that begin with a digit stand at the right.

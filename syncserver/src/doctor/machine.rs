@@ -74,8 +74,7 @@ pub(super) fn folder(settings: &Settings, report: &mut Report<'_>) {
 /// The space that is left for data: on each disk once.
 pub(super) fn space(settings: &Settings, report: &mut Report<'_>) {
     // What is wrong with their names is told of the databases.
-    let files = backend::files(settings).unwrap_or_default();
-    let files = files.into_iter().map(|file| file.canonicalize().unwrap_or(file));
+    let files = backend::files(settings).unwrap_or_default().into_iter();
     let folders = files.filter_map(|file| file.parent().map(|folder| Path::new(".").join(folder)));
     let mut disks = Vec::new();
     for folder in std::iter::once(settings.data_dir.clone()).chain(folders) {

@@ -25,6 +25,8 @@ pub(super) struct Layer {
     pub(super) ignored: Vec<String>,
     /// Sentences for the log.
     pub(super) warnings: Vec<String>,
+    /// What was read.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Source for Layer {
@@ -53,6 +55,7 @@ impl Layer {
             path: file.to_owned(),
             reason: reason(&error),
         })?;
+        self.files.push(file.to_owned());
         let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
         let kind = if path == "previous_master_secrets" {
             ValueKind::Array(text.lines().map(|line| Value::new(Some(&origin), line)).collect())
@@ -84,7 +87,9 @@ impl Layer {
     pub(super) fn file(path: &Path) -> Result<Self, SettingsError> {
         let text =
             read(path).map_err(|error| SettingsError::Unreadable { path: path.to_owned(), reason: reason(&error) })?;
-        Self::toml(path, &text)
+        let mut layer = Self::toml(path, &text)?;
+        layer.files.push(path.to_owned());
+        Ok(layer)
     }
 
     /// The text of a settings file.

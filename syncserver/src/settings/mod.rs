@@ -83,10 +83,11 @@ fn merge(file: Layer, environment: &[(OsString, OsString)]) -> Result<(Values, S
         warnings.push(format!("these settings mean nothing in this server and are ignored: {}", ignored.join(", ")));
     }
     warnings.extend_from_slice(&variables.warnings);
+    let files = [file.files.as_slice(), variables.files.as_slice()].concat();
     let config = Config::builder().add_source(Layer::defaults()?).add_source(file).add_source(variables).build();
     let config = config.map_err(|error| SettingsError::Contradiction(error.to_string()))?;
     let values = Values(config);
-    let settings = validate::settings(&values, environment, warnings)?;
+    let settings = validate::settings(&values, environment, warnings, files)?;
     Ok((values, settings))
 }
 

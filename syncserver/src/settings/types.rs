@@ -61,6 +61,8 @@ pub struct Settings {
     pub tokenserver: TokenserverSettings,
     /// Sentences for the log, about settings that were given and do nothing.
     pub warnings: Vec<String>,
+    /// The files that the settings were read from: the settings file, and those that hold a secret.
+    pub files: Vec<PathBuf>,
 }
 
 /// What is told about the server's work, and to whom.

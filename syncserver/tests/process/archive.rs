@@ -18,13 +18,13 @@ fn command(folder: &Folder, arguments: &[&str]) -> Command {
     command
 }
 
-fn done(folder: &Folder, arguments: &[&str]) -> Output {
+pub(crate) fn done(folder: &Folder, arguments: &[&str]) -> Output {
     let output = run(command(folder, arguments));
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
     output
 }
 
-fn refused(folder: &Folder, arguments: &[&str]) -> Refusal {
+pub(crate) fn refused(folder: &Folder, arguments: &[&str]) -> Refusal {
     Refusal::of(command(folder, arguments))
 }
 
@@ -33,7 +33,7 @@ fn out(output: &Output) -> String {
 }
 
 /// A server with a few records of two users.
-async fn used(folder: &Folder) -> Server {
+pub(crate) async fn used(folder: &Folder) -> Server {
     let server = folder.start();
     let mut one = server.user(1).await;
     for n in 0..20 {
@@ -128,7 +128,9 @@ fn without_a_database_nothing_is_made() {
 async fn a_backup_goes_through_pipes() {
     let (old, new) = (Folder::new(), Folder::new());
     used(&old).await.stop();
-    let made = done(&old, &["backup", "-"]);
+    let made = done(&old, &["backup", "-", "--json"]);
+    let about: Value = serde_json::from_slice(&made.stderr).unwrap();
+    assert_eq!(about["bytes"], Value::from(made.stdout.len()), "{about}");
     let through = |folder: &Folder, arguments: &[&str]| {
         let mut child = command(folder, arguments)
             .stdin(Stdio::piped())
@@ -143,10 +145,15 @@ async fn a_backup_goes_through_pipes() {
     let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&report["ok"], &report["counts"]["records"]), (&Value::Bool(true), &Value::from(21)));
     assert_eq!(report["backup"]["storage"], "sqlite");
-    let restored = through(&new, &["restore", "-"]);
-    assert_eq!(restored.status.code(), Some(0), "{restored:?}");
-    let server = new.start();
-    assert_eq!(server.user(1).await.kept("7").await, "payload 7 🦊");
+    let by_name = through(&old, &["verify", "/dev/stdin"]);
+    assert_eq!(by_name.status.code(), Some(0), "{by_name:?}");
+    for pipe in ["-", "/dev/stdin"] {
+        let restored = through(&new, &["restore", pipe, "--force", "--yes"]);
+        assert_eq!(restored.status.code(), Some(0), "{restored:?}");
+        let server = new.start();
+        assert_eq!(server.user(1).await.kept("7").await, "payload 7 🦊");
+        server.stop();
+    }
 }
 
 #[tokio::test]
@@ -249,7 +256,18 @@ async fn the_url_of_an_import_may_come_by_the_environment() {
     assert!(out(&imported).contains("Imported 21 records"), "{imported:?}");
     let unreachable = "postgres://user:pass-word@127.0.0.1:9/db";
     let refusal = refused(&new, &["import", "--from", unreachable]);
-    assert!(!refusal.why.contains("pass-word"), "{refusal:?}");
+    refusal.names(&["--from: ", "cannot reach the database", "127.0.0.1:9"]);
+    assert!(!refusal.why.contains("pass-word") && !refusal.why.contains("database_url"), "{refusal:?}");
+    let backup = new.path("backup");
+    done(&old, &["backup", text(&backup)]);
+    refused(&new, &["import", "--from", text(&backup)]).names(&[
+        "--from: ",
+        text(&backup),
+        "file is not a database",
+        "syncserver restore",
+    ]);
+    refused(&new, &["import", "--from", &from, "--tokenserver-from", text(&backup)])
+        .names(&["--tokenserver-from: ", text(&backup)]);
     let missing = run(command(&new, &["import"]));
     assert_eq!(missing.status.code(), Some(2), "{missing:?}");
 }

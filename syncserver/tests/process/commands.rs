@@ -67,6 +67,26 @@ fn shells_and_man_get_to_know_every_command() {
     Refusal::of(nowhere).names(&["/dev/null/man"]);
 }
 
+/// As it is on a full disk, or behind a terminal that has gone.
+#[tokio::test]
+async fn what_cannot_be_told_does_not_change_what_a_command_does() {
+    let folder = Folder::new();
+    let server = folder.start();
+    server.user(1).await.keep("a", "b").await;
+    let run = |arguments: &[&str]| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        folder.command(&[]).args(arguments).stdin(std::process::Stdio::null()).stderr(full).output().unwrap()
+    };
+    let backup = run(&["backup", "-"]);
+    assert_eq!(backup.status.code(), Some(0), "{:?}", backup.status);
+    let file = folder.path("backup");
+    std::fs::write(&file, backup.stdout).unwrap();
+    out(&command(&folder, &["verify", text(&file)]));
+    assert_eq!(run(&["user", "allow", "no-id-of-mozilla"]).status.code(), Some(0));
+    assert_eq!(run(&["user", "show", "99"]).status.code(), Some(1));
+    server.stop();
+}
+
 #[test]
 fn a_command_that_looks_in_the_wrong_place_makes_no_database_there() {
     let folder = Folder::new();

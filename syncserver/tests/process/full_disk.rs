@@ -137,18 +137,59 @@ async fn when_there_is_room_again_writes_go_on_without_a_restart() {
 /// A server whose data folder is a disk of its own, with a file on it that can be removed, where this machine lets us
 /// mount one; else one with a limit for files. And which of the two it is.
 fn on_a_small_disk(folder: &Folder) -> (Server, bool) {
-    const MOUNT: &str = "mount -t tmpfs -o size=3m tmpfs \"$1\"";
+    let script = format!("head -c {FILLER_BYTES} /dev/zero > \"$1/filler\" && exec \"$0\"");
+    match mounted(folder, &script, &[]) {
+        Some(server) => (Server::spawn(server), true),
+        None => (Server::spawn(with_file_limits(folder)), false),
+    }
+}
+
+/// A script that has the program as `$0`, and as `$1` the data folder, which is a disk of its own; then come `more`.
+/// `None` where this machine does not let us mount one.
+fn mounted(folder: &Folder, script: &str, more: &[&str]) -> Option<Command> {
     std::fs::create_dir(folder.data()).unwrap();
-    let unshare = |script: String| {
+    let unshare = |script: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-c", &script, BINARY, text(&folder.data())]);
+        let script = format!("mount -t tmpfs -o size=3m tmpfs \"$1\" && {script}");
+        command.args(["--map-root-user", "--mount", "sh", "-c", &script, BINARY, text(&folder.data())]).args(more);
         command
     };
-    let can_mount = Command::new("unshare").arg("--version").output().is_ok()
-        && run(bare(unshare(MOUNT.to_owned()))).status.success();
-    if !can_mount {
-        return (Server::spawn(with_file_limits(folder)), false);
+    let can_mount =
+        Command::new("unshare").arg("--version").output().is_ok() && run(bare(unshare("true"))).status.success();
+    can_mount.then(|| folder.command_of(unshare(script), &[]))
+}
+
+/// To try again does not help then, and neither does a smaller backup. It says what does.
+#[tokio::test]
+async fn a_restore_that_fills_the_disk_says_what_makes_room() {
+    let [large, small, new] = [Folder::new(), Folder::new(), Folder::new()];
+    // The first thousand are written at once, and there is no room to bring them from the log into the database.
+    for (folder, requests) in [(&large, 20), (&small, 1)] {
+        let server = folder.start();
+        let mut client = server.user(1).await;
+        for request in 0..requests {
+            let record = |n| serde_json::json!({"id": format!("{request}-{n}"), "payload": "x".repeat(1_600)});
+            let records: Vec<_> = (0..100).map(record).collect();
+            let answer = client.post("/storage/kept", &serde_json::Value::from(records).to_string()).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        let mut backup = folder.command(&[]);
+        backup.args(["backup", text(&folder.path("backup"))]);
+        assert!(run(backup).status.success());
+        server.stop();
     }
-    let script = format!("{MOUNT} && head -c {FILLER_BYTES} /dev/zero > \"$1/filler\" && exec \"$0\"");
-    (Server::spawn(folder.command_of(unshare(script), &[])), true)
+    let script = r#"{ "$0" restore "$2"; "$0" restore --force --yes "$3"; rm "$1"/sync.db*; "$0" restore "$3"; }"#;
+    let (large, small) = (large.path("backup"), small.path("backup"));
+    let Some(restores) = mounted(&new, script, &[text(&large), text(&small)]) else { return };
+    let done = run(restores);
+    let said = String::from_utf8(done.stderr).unwrap();
+    let [first, second] = said.lines().collect::<Vec<_>>()[..] else { panic!("two have to fail: {said}") };
+    assert!(first.contains("The restore did not finish"), "{said}");
+    for line in [first, second] {
+        let log = format!("{}-wal", new.database().display());
+        for words in ["database or disk is full", "There has to be more room", "removing", &log] {
+            assert!(line.contains(words), "{words:?} is not in {line}");
+        }
+    }
+    assert!(done.status.success(), "with room: {said}");
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod archive;
+mod backup_target;
 mod client;
 mod command_line;
 mod commands;

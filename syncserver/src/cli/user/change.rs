@@ -7,7 +7,7 @@ use super::list::account_of;
 use crate::cli::confirm::confirm;
 use crate::cli::format::{clean, time};
 use crate::cli::operator::{Operator, failed};
-use crate::cli::output::print;
+use crate::cli::output::{print, tell};
 use crate::settings::Registration;
 
 /// Of whom something is said.
@@ -44,17 +44,17 @@ pub(super) async fn allow(operator: &Operator<'_>, Verdict { whom, undo }: Verdi
     print(&format!("{account} may sign in for the first time.{ended}\n"))?;
     let set = &operator.settings.tokenserver;
     match set.registration {
-        Registration::Closed => eprintln!(
+        Registration::Closed => tell(
             "But not yet: registration is closed for everybody. Set tokenserver.registration to \"allow_list\" \
-             (SYNC_TOKENSERVER__REGISTRATION=allow_list) and restart the server"
+             (SYNC_TOKENSERVER__REGISTRATION=allow_list) and restart the server",
         ),
-        Registration::Open => eprintln!("So may everybody: tokenserver.registration is \"open\""),
+        Registration::Open => tell("So may everybody: tokenserver.registration is \"open\""),
         Registration::AllowList(_) => {}
     }
     if let Some(most) = set.max_users
         && operator.databases.tokens.count_users().await.map_err(failed)? >= most
     {
-        eprintln!("But not yet: there are {most} users already, which is tokenserver.max_users");
+        tell(format_args!("But not yet: there are {most} users already, which is tokenserver.max_users"));
     }
     Ok(())
 }
@@ -132,11 +132,11 @@ pub(super) async fn delete(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     for UserEntry { row, home, .. } in &user.rows {
         let home = home.as_ref();
         if let Some(home) = home.filter(|home| !operator.is_here(Some(home)) && is_downed(home)) {
-            eprintln!(
-                "What uid {} has stored stays on {}: that node is downed, and was not asked",
-                row.uid,
-                clean(operator.url(home))
-            );
+            let node = clean(operator.url(home));
+            tell(format_args!(
+                "What uid {} has stored stays on {node}: that node is downed, and was not asked",
+                row.uid
+            ));
         } else if let Err(failure) = operator.delete_storage(row.uid, home).await {
             failures.push(failure);
             continue;
@@ -160,10 +160,10 @@ pub(super) async fn delete(operator: &Operator<'_>, Arguments { whom, yes }: Arg
     };
     print(&format!("Deleted {account}.\n"))?;
     if may_return {
-        eprintln!(
+        tell(format_args!(
             "A device that is still signed in comes back as a new user, and uploads what it has. To keep the account \
              out: syncserver user deny {account}"
-        );
+        ));
     }
     Ok(())
 }

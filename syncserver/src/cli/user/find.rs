@@ -5,6 +5,7 @@ use tokenserver_db_common::{UserEntry, UserFilter, is_fxa_uid};
 
 use crate::cli::format::clean;
 use crate::cli::operator::{Operator, failed};
+use crate::cli::output::tell;
 
 /// An account that is a user.
 pub(super) struct User {
@@ -101,7 +102,9 @@ impl Operator<'_> {
         if text.is_empty() || text.len() + 1 + domain.len() > 255 || text.chars().any(char::is_control) {
             return Err(format!("{text:?} is no account's id"));
         }
-        eprintln!("note: {text} does not look like the id of a Mozilla account, which has 32 hexadecimal digits");
+        tell(format_args!(
+            "note: {text} does not look like the id of a Mozilla account, which has 32 hexadecimal digits"
+        ));
         Ok(format!("{text}@{domain}"))
     }
 }

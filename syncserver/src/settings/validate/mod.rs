@@ -23,11 +23,12 @@ use crate::logging;
 const SHORTEST_GOOD_SECRET: usize = 16;
 
 /// Validates all values. `environment` is asked for what the system says of folders; `warnings` holds what was found
-/// so far.
+/// so far; `files` is where the values come from.
 pub(super) fn settings(
     values: &Values,
     environment: &[(OsString, OsString)],
     mut warnings: Vec<String>,
+    files: Vec<PathBuf>,
 ) -> Result<Settings, SettingsError> {
     let host = values.parsed("host", "an address or a host name, without a port", listener)?;
     let port = values.whole("port", 0..=u16::MAX.into())?;
@@ -92,6 +93,7 @@ pub(super) fn settings(
         syncstorage,
         tokenserver,
         warnings,
+        files,
     })
 }
 
