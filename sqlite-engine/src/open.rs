@@ -90,20 +90,23 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
     if is_foreign(&mut conn).map_err(told)? {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
+    if application_id(&mut conn).map_err(told)? != APPLICATION_ID {
+        // Once, since these two take SQLite's lock, which a busy server may have.
+        // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
+        let mark = format!("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID}");
+        conn.batch_execute(&mark).map_err(|error| told(error.to_string()))?;
+    }
     let synchronous = if durable { "FULL" } else { "OFF" };
     // Pages are written to the log first and copied into the file at a checkpoint. With four times SQLite's usual number
     // of pages between two of them, a page that changes often is copied less often.
-    // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
     // No statistics (PRAGMA optimize, ANALYZE): they would be those of one moment, when no batch was open perhaps, and
     // SQLite would go by them when there are thousands. Without them it takes the index that fits best.
     conn.batch_execute(&format!(
-        "PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
-         PRAGMA application_id = {APPLICATION_ID};
          DROP TABLE IF EXISTS sqlite_stat1;
          DROP TABLE IF EXISTS sqlite_stat4;"
     ))
@@ -143,14 +146,24 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> Result<SqliteConne
 
 /// Whether the database has tables and was not made by this server. Reads the file for the first time, too.
 pub(crate) fn is_foreign(conn: &mut SqliteConnection) -> Result<bool, String> {
-    let words = |fault: Fault| match fault {
-        Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
-    };
     // In this order: another process that starts at the same time marks the file before it makes a table.
-    let table: Option<(String,)> = sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(words)?;
-    let id: Option<(i64,)> =
-        sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id").row(conn).map_err(words)?;
-    Ok(table.is_some() && id != Some((APPLICATION_ID,)))
+    let table: Option<(String,)> =
+        sql::<(Text,)>("SELECT name FROM sqlite_schema LIMIT 1").row(conn).map_err(|fault| words(&fault))?;
+    Ok(table.is_some() && application_id(conn)? != APPLICATION_ID)
+}
+
+fn application_id(conn: &mut SqliteConnection) -> Result<i64, String> {
+    let id = sql::<(BigInt,)>("SELECT application_id FROM pragma_application_id")
+        .row(conn)
+        .map_err(|fault| words(&fault))?;
+    Ok(id.map_or(0, |(id,)| id))
+}
+
+/// What happened, to be told in another error.
+pub(crate) fn words(fault: &Fault) -> String {
+    match fault {
+        Fault::Unavailable(source) | Fault::Internal(source) => source.to_string(),
+    }
 }
 
 /// Tells a transient failure of a statement from one that is not. Diesel does not pass SQLite's codes on, so its
