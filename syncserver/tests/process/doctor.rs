@@ -108,18 +108,10 @@ fn pass_on(mut client: TcpStream, to: SocketAddr, most: usize, change: fn(String
 
 /// A server whose public URL is that of a proxy, and what the doctor finds.
 fn behind(most: usize, change: fn(String) -> String) -> Findings {
-    let first = Deployment::start(&[]);
-    let address = first.server.as_ref().unwrap().addr;
-    let url = proxy(address, most, change);
-    // The same port again, now that the proxy's is known.
-    let Deployment { folder, fxa, server, port } = first;
-    server.unwrap().stop();
-    let server = folder.start_with(&[
-        ("SYNC_PORT", &port),
-        ("SYNC_PUBLIC_URL", &url),
-        ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &fxa.url()),
-    ]);
-    Deployment { folder, fxa, server: Some(server), port }.findings(&[("SYNC_PUBLIC_URL", &url)])
+    let port = testdb::free_port().unwrap();
+    let url = proxy(SocketAddr::from(([127, 0, 0, 1], port)), most, change);
+    let public_url = ("SYNC_PUBLIC_URL", url.as_str());
+    Deployment::start(&[("SYNC_PORT", &port.to_string()), public_url]).findings(&[public_url])
 }
 
 #[test]
@@ -251,8 +243,8 @@ fn a_server_with_a_certificate_of_its_own_is_found_well() {
     let certificate = Certificate::new(&["localhost"]);
     let files = Folder::new();
     let (pem, key) = (files.write("cert.pem", &certificate.pem), files.write("key.pem", &certificate.key));
-    // A port that was free a moment ago: the URL has to name it.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    // The URL has to name it.
+    let port = testdb::free_port().unwrap().to_string();
     let url = format!("https://localhost:{port}");
     let environment = [
         ("SYNC_TLS_CERTIFICATE", pem.as_str()),

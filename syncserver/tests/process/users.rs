@@ -287,7 +287,7 @@ async fn a_command_waits_for_its_turn_longer_than_a_request() {
         return;
     }
     let mut other = SqliteConnection::establish(text(&site.folder.database())).unwrap();
-    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    other.batch_execute("PRAGMA busy_timeout = 20000; BEGIN IMMEDIATE").unwrap();
     // Who only reads waits for nobody.
     site.done(&["user", "list"]);
     let (begin, long) = (Instant::now(), Duration::from_secs(7));
