@@ -12,7 +12,7 @@ use crate::load::{Load, check};
 use crate::program::Folder;
 
 /// Shorter than what a service manager or container runtime waits before it kills (10 s and more).
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(9);
 
 #[tokio::test]
 async fn it_stops_at_once_when_there_is_nothing_to_do() {
