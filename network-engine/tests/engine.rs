@@ -279,7 +279,7 @@ async fn a_deadlock_is_tried_again<C: Kind>() {
 
 async fn a_pool_that_is_exhausted_is_unavailable_after_the_wait<C: Kind>() {
     let database = C::database();
-    let wait_limit = Duration::from_millis(300);
+    let wait_limit = Duration::from_secs(2);
     let options = EngineOptions { max_size: 2, wait_limit, ..EngineOptions::default() };
     let engine = open_with::<C>(database.url(), options).await;
     let held = (engine.connection().await.unwrap(), engine.connection().await.unwrap());
@@ -391,7 +391,7 @@ async fn a_connection_waits_for_a_lock_as_long_as_for_itself<C: Kind>() {
     let database = C::database();
     database.execute(TABLE);
     database.execute("INSERT INTO numbers VALUES (1, 0)");
-    let options = EngineOptions { wait_limit: Duration::from_secs(1), ..EngineOptions::default() };
+    let options = EngineOptions { wait_limit: Duration::from_secs(2), ..EngineOptions::default() };
     let engine = open_with::<C>(database.url(), options).await;
     database.execute("BEGIN; UPDATE numbers SET value = 1 WHERE number = 1");
     let begun = Instant::now();
@@ -401,7 +401,7 @@ async fn a_connection_waits_for_a_lock_as_long_as_for_itself<C: Kind>() {
         })
         .await;
     assert!(matches!(refused, Err(Fault::Unavailable(_))), "{refused:?}");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     database.execute("ROLLBACK");
 }
 
@@ -409,7 +409,7 @@ async fn a_lock_that_is_not_given_back_is_waited_for_within_a_bound<C: Kind>() {
     let database = C::database();
     database.execute(TABLE);
     database.execute("INSERT INTO numbers VALUES (1, 0)");
-    let options = EngineOptions { wait_limit: Duration::from_secs(2), ..EngineOptions::default() };
+    let options = EngineOptions { wait_limit: Duration::from_secs(5), ..EngineOptions::default() };
     let engine = open_with::<C>(database.url(), options).await;
     database.execute("BEGIN; UPDATE numbers SET value = 1 WHERE number = 1");
     let begun = Instant::now();
@@ -426,7 +426,7 @@ async fn a_lock_that_is_not_given_back_is_waited_for_within_a_bound<C: Kind>() {
         .await;
     assert!(matches!(refused, Err(Fault::Unavailable(_))), "{refused:?}");
     assert!(attempts.load(Ordering::SeqCst) > 1, "a lock timeout is tried again");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     database.execute("ROLLBACK");
     engine.transaction::<_, Fault, _>("", |conn| insert(conn, 2).boxed()).await.unwrap();
 }

@@ -59,7 +59,7 @@ pub struct SqliteEngine {
 
 impl SqliteEngine {
     /// Opens the file, or makes it, and brings up the tables of each component: its name and its migrations, whose
-    /// folders are called `<name>-0001_…`.
+    /// folders are called `<name>-0001_…`. Where there is nothing to change, it waits for no lock of another program.
     pub fn open(
         location: &SqliteLocation,
         options: EngineOptions,
@@ -79,8 +79,11 @@ impl SqliteEngine {
             }
         };
         let mut conn = open::writer(&path, options.busy_timeout, temporary.is_none())?;
-        let components = std::iter::once(("engine", MIGRATIONS)).chain(components);
-        migrate::run(&mut conn, &path, components.collect())?;
+        let components: Vec<_> = std::iter::once(("engine", MIGRATIONS)).chain(components).collect();
+        // To run them takes SQLite's lock, even where there is nothing to do.
+        if !migrate::pending(&mut conn, &path, &components)?.is_empty() {
+            migrate::run(&mut conn, &path, components)?;
+        }
         let refused = |reason: String| OpenError::Refused { path: path.clone(), reason };
         let writer =
             Writer::start(conn, options.write_queue, options.wait_limit).map_err(|error| refused(error.to_string()))?;

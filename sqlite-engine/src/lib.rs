@@ -14,6 +14,7 @@ mod location;
 mod migrate;
 mod note;
 mod open;
+mod pauses;
 mod secret;
 mod space;
 mod sql;

@@ -90,25 +90,23 @@ pub(crate) fn writer(path: &Path, busy_timeout: Duration, durable: bool) -> Resu
     if is_foreign(&mut conn).map_err(told)? {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
+    if application_id(&mut conn).map_err(told)? != APPLICATION_ID {
+        // Once, since these two take SQLite's lock, which a busy server may have.
+        // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
+        let mark = format!("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID}");
+        conn.batch_execute(&mark).map_err(|error| told(error.to_string()))?;
+    }
     let synchronous = if durable { "FULL" } else { "OFF" };
-    // What is a write, which waits for others, is done to a new file alone.
-    // auto_vacuum counts only before the first table is made, and before the file is in WAL mode.
-    let (vacuum, mark) = match application_id(&mut conn).map_err(told)? {
-        APPLICATION_ID => (String::new(), String::new()),
-        _ => ("PRAGMA auto_vacuum = INCREMENTAL;".to_owned(), format!("PRAGMA application_id = {APPLICATION_ID};")),
-    };
     // Pages are written to the log first and copied into the file at a checkpoint. With four times SQLite's usual number
     // of pages between two of them, a page that changes often is copied less often.
     // No statistics (PRAGMA optimize, ANALYZE): they would be those of one moment, when no batch was open perhaps, and
     // SQLite would go by them when there are thousands. Without them it takes the index that fits best.
     conn.batch_execute(&format!(
-        "{vacuum}
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
          PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
-         {mark}
          DROP TABLE IF EXISTS sqlite_stat1;
          DROP TABLE IF EXISTS sqlite_stat4;"
     ))

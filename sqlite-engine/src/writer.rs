@@ -11,6 +11,7 @@ use syncstorage_db_common::Fault;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::pauses::Pauses;
 use crate::sql::sql;
 use crate::writer_status::{COMMIT_SIZES, Figures, WriterStatus};
 
@@ -164,7 +165,13 @@ impl Drop for Writer {
 
 fn run(mut conn: SqliteConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>, figures: &Figures) {
     let mut group: Vec<Box<dyn Job>> = Vec::new();
-    while let Some(first) = jobs.blocking_recv() {
+    let mut pauses = Pauses::new(Instant::now());
+    loop {
+        let idle_since = Instant::now();
+        let Some(first) = jobs.blocking_recv() else { return };
+        if let Some(pause) = pauses.due(idle_since, Instant::now()) {
+            std::thread::sleep(pause);
+        }
         let outcome = transaction(&mut conn, first, &mut jobs, &mut group);
         if outcome.is_err() {
             // The transaction may be gone already: SQLite ends it itself on some errors.

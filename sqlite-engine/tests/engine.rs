@@ -14,6 +14,11 @@ use diesel::{Connection, RunQueryDsl};
 use sqlite_engine::{EngineOptions, OpenError, SqliteEngine, SqliteLocation, snapshot, sql};
 use syncstorage_db_common::{Fault, SecretClaim, SecretFingerprint};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// As long as anything may take on a slow machine.
+const A_WHILE: Duration = Duration::from_secs(60);
 
 fn open(folder: &TempDir, options: EngineOptions) -> Result<Arc<SqliteEngine>, OpenError> {
     SqliteEngine::open(&SqliteLocation::File(folder.path().join("sync.db")), options, Vec::new())
@@ -36,18 +41,31 @@ async fn all(engine: &SqliteEngine) -> Vec<i64> {
     rows.into_iter().map(|(n,)| n).collect()
 }
 
-/// Has the writer wait until the sender is dropped or used, so that other writes pile up behind.
-fn hold_up(engine: &Arc<SqliteEngine>) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), Fault>>) {
+/// Has the writer wait until the sender is dropped or used, so that other writes pile up behind. It does so already when
+/// this returns.
+async fn hold_up(engine: &Arc<SqliteEngine>) -> (mpsc::Sender<()>, JoinHandle<Result<(), Fault>>) {
     let (release, held) = mpsc::channel::<()>();
+    let (begun, begins) = oneshot::channel();
     let engine = Arc::clone(engine);
     let task = tokio::spawn(async move {
         let wait = move |_: &mut SqliteConnection| {
+            let _ = begun.send(());
             let _ = held.recv();
             Ok(())
         };
         engine.write(wait).await
     });
+    begins.await.unwrap();
     (release, task)
+}
+
+/// Waits until so many writes wait.
+async fn waiting(engine: &SqliteEngine, count: usize) {
+    let begin = Instant::now();
+    while engine.status().waiting < count {
+        assert!(begin.elapsed() < A_WHILE, "{:?}", engine.status());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +82,7 @@ async fn a_write_is_there_for_every_read_after_it() {
 async fn a_failing_write_takes_nothing_else_with_it() {
     let folder = TempDir::new().unwrap();
     let engine = engine(&folder).await;
-    let (release, held) = hold_up(&engine);
+    let (release, held) = hold_up(&engine).await;
     let writes: Vec<_> = (0..20)
         .map(|n| {
             let engine = Arc::clone(&engine);
@@ -83,7 +101,7 @@ async fn a_failing_write_takes_nothing_else_with_it() {
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    waiting(&engine, 20).await;
     release.send(()).unwrap();
     held.await.unwrap().unwrap();
     let mut kept = Vec::new();
@@ -101,20 +119,18 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
     let folder = TempDir::new().unwrap();
     drop(engine(&folder).await);
     let engine = open(&folder, EngineOptions { write_queue: 4, ..EngineOptions::default() }).unwrap();
-    let (release, held) = hold_up(&engine);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let waiting: Vec<_> = (0..4)
+    let (release, held) = hold_up(&engine).await;
+    let writes: Vec<_> = (0..4)
         .map(|n| {
             let engine = Arc::clone(&engine);
             tokio::spawn(async move { insert(&engine, n).await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(engine.status().waiting, 4);
+    waiting(&engine, 4).await;
     assert!(matches!(insert(&engine, 99).await, Err(Fault::Unavailable(_))));
     release.send(()).unwrap();
     held.await.unwrap().unwrap();
-    for write in waiting {
+    for write in writes {
         write.await.unwrap().unwrap();
     }
     insert(&engine, 100).await.unwrap();
@@ -126,14 +142,14 @@ async fn a_write_that_waited_too_long_is_not_run() {
     let folder = TempDir::new().unwrap();
     drop(engine(&folder).await);
     let engine =
-        open(&folder, EngineOptions { wait_limit: Duration::from_millis(20), ..EngineOptions::default() }).unwrap();
-    let (release, held) = hold_up(&engine);
-    tokio::time::sleep(Duration::from_millis(10)).await;
+        open(&folder, EngineOptions { wait_limit: Duration::from_millis(500), ..EngineOptions::default() }).unwrap();
+    let (release, held) = hold_up(&engine).await;
     let late = {
         let engine = Arc::clone(&engine);
         tokio::spawn(async move { insert(&engine, 1).await })
     };
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    waiting(&engine, 1).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
     release.send(()).unwrap();
     held.await.unwrap().unwrap();
     assert!(matches!(late.await.unwrap(), Err(Fault::Unavailable(_))));
@@ -144,14 +160,14 @@ async fn a_write_that_waited_too_long_is_not_run() {
 async fn what_was_asked_for_is_written_before_the_engine_goes() {
     let folder = TempDir::new().unwrap();
     let engine = engine(&folder).await;
-    let (release, held) = hold_up(&engine);
+    let (release, held) = hold_up(&engine).await;
     let writes: Vec<_> = (0..10)
         .map(|n| {
             let engine = Arc::clone(&engine);
             tokio::spawn(async move { insert(&engine, n).await })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    waiting(&engine, 10).await;
     drop(engine);
     release.send(()).unwrap();
     held.await.unwrap().unwrap();
@@ -200,7 +216,9 @@ async fn a_lock_of_another_program_is_waited_for_and_never_an_error_of_its_own_k
     assert!(matches!(insert(&engine, 1).await, Err(Fault::Unavailable(_))));
     assert!(started.elapsed() >= Duration::from_millis(250), "{:?}", started.elapsed());
     assert_eq!(all(&engine).await, [0; 0], "readers wait for nobody");
+    drop(engine);
 
+    let engine = open(&folder, EngineOptions { busy_timeout: A_WHILE, ..options }).unwrap();
     let waiting = {
         let engine = Arc::clone(&engine);
         tokio::spawn(async move { insert(&engine, 2).await })
@@ -212,13 +230,44 @@ async fn a_lock_of_another_program_is_waited_for_and_never_an_error_of_its_own_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_there_is_opened_while_another_program_writes_to_it() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(open(&folder, EngineOptions::default()).unwrap());
+async fn a_file_is_opened_and_read_while_another_program_writes_to_it() {
+    let folder = TempDir::new().unwrap();
+    insert(&*engine(&folder).await, 1).await.unwrap();
     let mut other = SqliteConnection::establish(folder.path().join("sync.db").to_str().unwrap()).unwrap();
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let options = EngineOptions { busy_timeout: Duration::from_millis(50), ..EngineOptions::default() };
-    open(&folder, options).unwrap();
+    let engine = open(&folder, EngineOptions { busy_timeout: Duration::ZERO, ..EngineOptions::default() }).unwrap();
+    assert_eq!(all(&engine).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_gets_its_turn_while_one_write_follows_the_other() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder).await;
+    let writers: Vec<_> = (0..4)
+        .map(|_| {
+            let engine = Arc::clone(&engine);
+            tokio::spawn(async move {
+                loop {
+                    // Long enough for a transaction of its own, and for few moments between two of them.
+                    let slow = |_: &mut SqliteConnection| {
+                        std::thread::sleep(Duration::from_millis(500));
+                        Ok::<_, Fault>(())
+                    };
+                    engine.write(slow).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    waiting(&engine, 2).await;
+    let mut other = SqliteConnection::establish(folder.path().join("sync.db").to_str().unwrap()).unwrap();
+    let turn = tokio::task::spawn_blocking(move || {
+        other.batch_execute("PRAGMA busy_timeout = 60000; INSERT INTO t VALUES (1)")
+    });
+    turn.await.unwrap().unwrap();
+    for writer in writers {
+        writer.abort();
+    }
+    assert_eq!(all(&engine).await, [1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

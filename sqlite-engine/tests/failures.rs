@@ -14,6 +14,7 @@ use diesel::sqlite::SqliteConnection;
 use sqlite_engine::{EngineOptions, SqliteEngine, SqliteLocation, give_back, snapshot, sql};
 use syncstorage_db_common::Fault;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("sync.db")
@@ -60,10 +61,16 @@ async fn a_full_disk_is_told_to_the_write_that_filled_it_and_undoes_those_beside
     // To SQLite this is the end of the disk. It ends the transaction itself then, in the middle of a statement.
     run(&engine, "PRAGMA max_page_count = 100").await;
     let (release, held) = mpsc::channel::<()>();
+    let (begun, begins) = oneshot::channel();
     let first = {
         let engine = Arc::clone(&engine);
-        tokio::spawn(async move { engine.write(move |_| Ok::<_, Fault>(held.recv())).await })
+        let hold = move |_: &mut SqliteConnection| {
+            let _ = begun.send(());
+            Ok::<_, Fault>(held.recv())
+        };
+        tokio::spawn(async move { engine.write(hold).await })
     };
+    begins.await.unwrap();
     // So long that the transaction of the first takes no others.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut tasks = Vec::new();
@@ -95,17 +102,17 @@ async fn a_full_disk_is_told_to_the_write_that_filled_it_and_undoes_those_beside
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_waited_too_long_for_the_lock_of_another_program_is_not_run() {
     let folder = TempDir::new().unwrap();
-    let options = EngineOptions { wait_limit: Duration::from_millis(100), ..EngineOptions::default() };
-    let engine = engine(&folder, options).await;
+    drop(engine(&folder, EngineOptions::default()).await);
+    let wait_limit = Duration::from_millis(500);
+    let options = EngineOptions { wait_limit, busy_timeout: Duration::from_secs(60), ..EngineOptions::default() };
+    let engine = SqliteEngine::open(&SqliteLocation::File(file(&folder)), options, Vec::new()).unwrap();
     let mut other = past_the_engine(&folder);
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let waiting = {
-        let engine = Arc::clone(&engine);
-        tokio::spawn(async move { insert(&engine, 1, 1).await })
-    };
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Here and not in a task, which might begin late: then it would not have waited too long.
+    let mut waiting = std::pin::pin!(insert(&engine, 1, 1));
+    assert!(tokio::time::timeout(Duration::from_secs(1), &mut waiting).await.is_err());
     other.batch_execute("COMMIT").unwrap();
-    assert!(cause(waiting.await.unwrap()).contains("too long"));
+    assert!(cause(waiting.await).contains("too long"));
     assert_eq!(numbers(&mut other), [0; 0]);
     insert(&engine, 2, 1).await.unwrap();
 }

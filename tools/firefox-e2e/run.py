@@ -46,7 +46,7 @@ def parser():
     other.add_argument("--server", metavar="COMMAND", help="start it with this once the mock FxA runs, and stop it at the end")
     p.add_argument("--firefox", default="firefox-esr", help="the Firefox to run (%(default)s)")
     p.add_argument("--trace", metavar="FILE", help="write every HTTP request, as JSON lines")
-    p.add_argument("--timeout", type=int, default=200, help="seconds for the whole run (%(default)s)")
+    p.add_argument("--timeout", type=int, default=600, help="seconds for the whole run (%(default)s)")
     p.add_argument("--log-chars", type=int, default=6000, help="how much of a failed profile's sync log to show")
     p.add_argument("--keep", action="store_true", help="keep the profiles and the server's data folder")
     return p

@@ -233,7 +233,7 @@ class Scenario(Run):
         a.call("manual", False)
         a.js("H.events.length = 0")
         a.call("addBookmarks", "unfiled_____", [{"title": "alone", "url": "https://example.com/alone"}])
-        self.judge(a, "by itself after a new bookmark", a.call("waitSync", "new bookmark", 15000))
+        self.judge(a, "by itself after a new bookmark", a.call("waitSync", "new bookmark", 60000, timeout=75))
         a.call("manual", True)
         self.sync(b, "B takes it")
         self.check("B has the bookmark", b.call("findBookmark", "alone"), "it has not", a, b)

@@ -1,6 +1,7 @@
 """The server under test: ours, started for the run, or another one."""
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -20,9 +21,15 @@ class ServerError(Exception):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that the system does not give to those who ask for any, so that it is still free when the server starts."""
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(20000, 32000)
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class OurServer:

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use diesel_migrations::EmbeddedMigrations;
 use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
@@ -19,6 +20,9 @@ use tokenserver_sqlite::SqliteTokenDb;
 use super::{BackendError, Probe};
 use crate::files;
 use crate::settings::{DatabaseSettings, secret_file};
+
+/// How long a command waits for the lock of a SQLite file. Nobody's request waits behind it.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +137,15 @@ impl Contents {
     }
 }
 
+/// Who opens a database.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum User {
+    /// A server, whose workers share the connections.
+    Server { workers: usize },
+    /// A command, perhaps beside a server.
+    Command,
+}
+
 /// An open database. Whoever keeps something in it shares it.
 #[derive(Clone)]
 pub(super) enum Engine {
@@ -142,20 +155,23 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// Opens the database and brings its tables up to date. `workers` share the connections.
+    /// Opens the database and brings its tables up to date.
     pub(super) async fn open(
         place: &Place,
         contents: Contents,
         database: &DatabaseSettings,
-        workers: usize,
+        user: User,
     ) -> Result<Self, BackendError> {
         let location = match place {
-            Place::File(location) => return open_file(location, contents, database).map(Self::Sqlite),
+            Place::File(location) => return open_file(location, contents, database, user).map(Self::Sqlite),
             Place::Server(location) => location,
         };
         let options = network_engine::EngineOptions {
             max_size: database.pool_max_size,
-            workers,
+            workers: match user {
+                User::Server { workers } => workers,
+                User::Command => 1,
+            },
             wait_limit: database.connection_timeout,
             lifespan: database.connection_lifespan,
             max_idle: database.connection_max_idle,
@@ -277,6 +293,7 @@ fn open_file(
     location: &SqliteLocation,
     contents: Contents,
     database: &DatabaseSettings,
+    user: User,
 ) -> Result<Arc<SqliteEngine>, BackendError> {
     if let SqliteLocation::File(path) = location
         && let Some(folder) = path.parent().filter(|folder| *folder != Path::new(""))
@@ -284,10 +301,15 @@ fn open_file(
         secret_file::make_private_folder(folder)
             .map_err(|error| BackendError::Folder { folder: folder.display().to_string(), error })?;
     }
-    let options = sqlite_engine::EngineOptions {
+    let mut options = sqlite_engine::EngineOptions {
         readers: database.pool_max_size,
         wait_limit: database.connection_timeout,
         ..sqlite_engine::EngineOptions::default()
     };
+    if matches!(user, User::Command) {
+        // The lock is the server's as long as it has writes to do, and it is only free by the way.
+        options.busy_timeout = COMMAND_PATIENCE;
+        options.wait_limit = options.wait_limit.max(COMMAND_PATIENCE);
+    }
     Ok(SqliteEngine::open(location, options, contents.on_sqlite())?)
 }

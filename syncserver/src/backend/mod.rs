@@ -13,7 +13,7 @@ pub use sqlite_engine::{COMMIT_SIZES, WriterStatus};
 use syncstorage_db_common::{BatchLimits, Clock, Db, DbOptions, PoolStatus};
 use tokenserver_db_common::{TokenAdmin, TokenDb};
 
-use self::engine::{Contents, Engine, Place};
+use self::engine::{Contents, Engine, Place, User};
 pub use self::error::BackendError;
 pub use self::whole::{Whole, sources};
 use crate::settings::{DatabaseSettings, Secret, Settings};
@@ -77,7 +77,7 @@ pub async fn migrate(settings: &Settings, dry_run: bool) -> Result<Vec<Migrated>
     for Database { place, contents, settings: database } in databases(settings)? {
         let migrations = Engine::pending(&place, contents).await?;
         if !dry_run {
-            Engine::open(&place, contents, database, 1).await?;
+            Engine::open(&place, contents, database, User::Command).await?;
         }
         all.push(Migrated { database: place.to_string(), migrations });
     }
@@ -134,7 +134,7 @@ async fn attached(settings: &Settings) -> Result<Vec<Engine>, BackendError> {
         if !pending.is_empty() {
             return Err(BackendError::Pending { database: place.to_string(), pending: pending.join(", ") });
         }
-        engines.push(Engine::open(&place, contents, database, 1).await?);
+        engines.push(Engine::open(&place, contents, database, User::Command).await?);
     }
     whole::refuse_unfinished(&engines).await?;
     Ok(engines)
@@ -164,7 +164,7 @@ pub async fn open(settings: &Settings, clock: Clock) -> Result<Backends, Backend
     secret::refuse_none(settings, matches!(databases[0].place, Place::Server(_)))?;
     let mut engines = Vec::with_capacity(databases.len());
     for Database { place, contents, settings: database } in databases {
-        engines.push(Engine::open(&place, contents, database, settings.workers).await?);
+        engines.push(Engine::open(&place, contents, database, User::Server { workers: settings.workers }).await?);
     }
     whole::refuse_unfinished(&engines).await?;
     let (storage, tokens) = pair(&engines);

@@ -16,7 +16,7 @@ use tokenserver_mysql::MysqlTokenArchive;
 use tokenserver_postgres::PostgresTokenArchive;
 use tokenserver_sqlite::{SqliteTokenArchive, SqliteTokenSource};
 
-use super::engine::{Engine, Place};
+use super::engine::{Engine, Place, User};
 use super::{BackendError, Database, attached, databases, pair};
 use crate::archive::copy::{Sources, Targets};
 use crate::causes::chain;
@@ -60,7 +60,7 @@ impl Whole {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            engines.push(Engine::open(&place, contents, database, 1).await?);
+            engines.push(Engine::open(&place, contents, database, User::Command).await?);
         }
         Ok(Self::of(engines))
     }
@@ -68,7 +68,7 @@ impl Whole {
     /// Takes back what [`Self::begin`] noted; `before` was there.
     pub async fn take_back(settings: &Settings, before: Option<String>) -> Result<(), BackendError> {
         for Database { place, contents, settings: database } in databases(settings)? {
-            Engine::open(&place, contents, database, 1).await?.set_note(UNFINISHED, before.clone()).await?;
+            Engine::open(&place, contents, database, User::Command).await?.set_note(UNFINISHED, before.clone()).await?;
         }
         Ok(())
     }

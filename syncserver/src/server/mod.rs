@@ -107,7 +107,7 @@ pub async fn start(mut settings: Settings, log: Logger, clock: Clock) -> Result<
         .transpose()
         .map_err(metrics_failed)?;
     let scheme = if certificates.is_some() { Scheme::Https } else { Scheme::Http };
-    let pulses = service_manager::watchdog().map(|_| Pulses::new());
+    let pulses = service_manager::watchdog().map(Pulses::new);
     if let Some(pulses) = &pulses {
         pulses.begin_here();
     }

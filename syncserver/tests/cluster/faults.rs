@@ -156,9 +156,9 @@ async fn a_mariadb_that_is_killed_loses_nothing() {
 }
 
 /// A write of user 1 that takes its time has the only connection there is: what comes then is told to come back, after
-/// the wait that was set, and is served once there is a connection again. `slow`: has each record of user 1 take four
-/// seconds to be written.
-async fn the_pool_is_exhausted(database: testdb::Database, slow: &str) {
+/// the wait that was set, and is served once there is a connection again. `slow`: has each record of user 1 take ten
+/// seconds to be written; `sleeping`: who is at that.
+async fn the_pool_is_exhausted(database: testdb::Database, slow: &str, sleeping: &str) {
     let folder = Folder::new();
     let settings = [
         ("SYNC_SYNCSTORAGE__DATABASE_URL", database.url()),
@@ -171,7 +171,11 @@ async fn the_pool_is_exhausted(database: testdb::Database, slow: &str) {
     assert_eq!(first.put("/storage/meta/global", &record("before")).await.status, 200);
     database.execute(slow);
     let hanging = tokio::spawn(async move { first.put("/storage/meta/global", &record("after")).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    while database.query(sleeping).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the write does not begin");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 
     let mut second = server.user(2).await;
     for target in ["/storage/meta/global", "/info/collections"] {
@@ -193,15 +197,17 @@ async fn the_pool_is_exhausted(database: testdb::Database, slow: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_connection_to_postgres_is_told_to_come_back() {
     let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
-                $$ BEGIN IF NEW.user_id = 1 THEN PERFORM pg_sleep(4); END IF; RETURN NEW; END $$; \
+                $$ BEGIN IF NEW.user_id = 1 THEN PERFORM pg_sleep(10); END IF; RETURN NEW; END $$; \
                 CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON bsos FOR EACH ROW EXECUTE FUNCTION slow()";
-    the_pool_is_exhausted(testdb::postgres(), slow).await;
+    let sleeping = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    the_pool_is_exhausted(testdb::postgres(), slow, sleeping).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_connection_to_mariadb_is_told_to_come_back() {
-    let slow = "CREATE TRIGGER slow BEFORE INSERT ON bso FOR EACH ROW DO SLEEP(IF(NEW.userid = 1, 4, 0))";
-    the_pool_is_exhausted(testdb::mysql(), slow).await;
+    let slow = "CREATE TRIGGER slow BEFORE INSERT ON bso FOR EACH ROW DO SLEEP(IF(NEW.userid = 1, 10, 0))";
+    let sleeping = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User sleep'";
+    the_pool_is_exhausted(testdb::mysql(), slow, sleeping).await;
 }
 
 /// A lock that somebody else keeps holds up a write of its user as long as a connection is waited for, and nobody else.

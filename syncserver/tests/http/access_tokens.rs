@@ -354,15 +354,16 @@ async fn the_accounts_server_is_asked_about_a_few_tokens_at_once() {
     for _ in 0..40 {
         let mut connection = tokens.server.connect().await;
         let request = Device::of(ALICE).request_with("/1.0/sync/1.5", "opaque");
-        flood.spawn(async move { connection.send(&request).await.unwrap() });
+        flood.spawn(async move {
+            let answer = connection.send(&request).await.unwrap();
+            // Here, since its time is compared with now.
+            if answer.status != 200 {
+                assert_error(&answer, 503, "error", "body", "", "Resource is not available");
+            }
+            answer.status == 200
+        });
     }
-    let mut let_in = 0;
-    for answer in flood.join_all().await {
-        match answer.status {
-            200 => let_in += 1,
-            _ => assert_error(&answer, 503, "error", "body", "", "Resource is not available"),
-        }
-    }
+    let let_in = flood.join_all().await.into_iter().filter(|let_in| *let_in).count();
     assert_eq!((let_in, tokens.fxa.verify_requests()), (16, 16));
     // Their places are free again.
     tokens.fxa.set_verify(Reply::json(&verified(ALICE)));

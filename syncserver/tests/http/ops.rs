@@ -103,7 +103,8 @@ async fn the_load_balancers_heartbeat_does_not_touch_the_database() {
         let asked = Instant::now();
         let answer = tokens.send(&Request::get("/__lbheartbeat__")).await;
         assert_eq!(answer.status, 200);
-        assert!(asked.elapsed() < Duration::from_secs(1));
+        // Whoever waits for the lock does so for five seconds.
+        assert!(asked.elapsed() < Duration::from_secs(4));
         let figures = answer.json();
         assert_eq!(figures["max_connections"], json!(7));
         assert!(figures["idle_connections"].is_u64(), "{figures}");

@@ -1,11 +1,12 @@
 //! A client of the storage.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use testclient::{Connection, Request, Response, Token};
 
-use crate::program::{SECRET, Server};
+use crate::program::{PATIENCE, SECRET, Server};
 
 /// A connection with a token.
 pub(crate) struct Client {
@@ -22,6 +23,15 @@ impl Server {
     /// The same with a token that another secret has signed.
     pub(crate) async fn user_of(&self, secret: &str, uid: u64) -> Client {
         Client { connection: self.connect().await, token: Token::builder(secret, uid).build() }
+    }
+
+    /// Waits until it takes no new connections, as one does that was told to stop.
+    pub(crate) async fn refuses_connections(&self) {
+        let begin = Instant::now();
+        while Connection::connect(self.addr).await.is_ok() {
+            assert!(begin.elapsed() < PATIENCE, "new connections are taken: {:#?}", self.log_lines());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -51,6 +61,17 @@ impl Client {
     pub(crate) async fn keep(&mut self, id: &str, payload: &str) {
         let answer = self.put(&format!("/storage/kept/{id}"), &record(payload)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Begins to write a record: sends the head, and waits until the server wants the body, which is returned.
+    pub(crate) async fn begin_to_keep(&mut self, id: &str, payload: &str) -> Vec<u8> {
+        let request = Request::put(self.token.path(&format!("/storage/kept/{id}")), record(payload));
+        let request = request.header("Expect", "100-continue").auth(&self.token);
+        let mut bytes = request.to_bytes(&self.connection.host, self.connection.port);
+        let body = bytes.split_off(bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4);
+        self.connection.send_raw(&bytes).await.unwrap();
+        self.connection.read_continue().await.unwrap();
+        body
     }
 
     /// The payload of a record that [`Client::keep`] wrote.

@@ -1,6 +1,9 @@
 //! Clients that write without a pause, and a record of what the server has told them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -35,27 +38,39 @@ enum Kind {
 }
 
 /// Writers that go on until the server is gone.
-pub(crate) struct Load(JoinSet<Journal>);
+pub(crate) struct Load {
+    writers: JoinSet<Journal>,
+    acknowledged: Arc<AtomicUsize>,
+}
 
 impl Load {
     /// Starts them. The names of their records begin with `name`.
     pub(crate) async fn on(server: &Server, name: &str) -> Self {
-        let mut writers = JoinSet::new();
+        let (mut writers, acknowledged) = (JoinSet::new(), Arc::<AtomicUsize>::default());
         let kinds = [Kind::Put, Kind::Put, Kind::Post, Kind::Batch, Kind::Batch, Kind::Post];
         for (n, kind) in kinds.into_iter().enumerate() {
             let client = server.user(n as u64 % USERS + 1).await;
-            writers.spawn(write(client, kind, format!("{name}-{n}")));
+            writers.spawn(write(client, kind, format!("{name}-{n}"), Arc::clone(&acknowledged)));
         }
-        Self(writers)
+        Self { writers, acknowledged }
+    }
+
+    /// Waits until so many writes were acknowledged. Others are on their way then.
+    pub(crate) async fn has_written(&self, writes: usize) {
+        let begin = Instant::now();
+        while self.acknowledged.load(Ordering::SeqCst) < writes {
+            assert!(begin.elapsed() < Duration::from_secs(60), "only {:?} of {writes} writes", self.acknowledged);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Waits for their end, which is the server's.
     pub(crate) async fn end(self) -> Vec<Journal> {
-        self.0.join_all().await
+        self.writers.join_all().await
     }
 }
 
-async fn write(mut client: Client, kind: Kind, name: String) -> Journal {
+async fn write(mut client: Client, kind: Kind, name: String, all_acknowledged: Arc<AtomicUsize>) -> Journal {
     let mut journal = Journal { uid: client.token.uid, writes: Vec::new() };
     loop {
         let n = journal.writes.len();
@@ -73,7 +88,10 @@ async fn write(mut client: Client, kind: Kind, name: String) -> Journal {
             Kind::Batch => batch(&mut client, &ids, &payload).await,
         };
         match (acknowledged, journal.writes.last_mut()) {
-            (Some(()), Some(write)) => write.acknowledged = true,
+            (Some(()), Some(write)) => {
+                write.acknowledged = true;
+                all_acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
             _ => return journal,
         }
     }

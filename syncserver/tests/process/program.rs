@@ -19,7 +19,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_syncserver");
 pub(crate) const SECRET: &str = "a master secret for tests";
 
 /// How long anything may take that should be done at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder for data, that goes with the test; and, where a test wants it, a database on a server.
 pub(crate) struct Folder(TempDir, Option<testdb::Database>);
@@ -189,12 +189,16 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// How it ends, and how long that takes from now.
+    /// How it ends, and how long that takes from now. All that it has logged is there then.
     pub(crate) fn wait(&mut self) -> (ExitStatus, Duration) {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return (status, begin.elapsed());
+                let took = begin.elapsed();
+                if let Some(reader) = self.reader.take() {
+                    let _ = reader.join();
+                }
+                return (status, took);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -206,9 +210,6 @@ impl Server {
         self.terminate();
         let (status, _) = self.wait();
         assert!(status.success(), "{status}: {:#?}", self.log_lines());
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
         self.log_lines()
     }
 }

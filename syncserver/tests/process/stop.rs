@@ -5,14 +5,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use testclient::{Connection, MockFxa, Reply, Request};
+use testclient::{MockFxa, Reply};
+use testdb::Killed;
 
-use crate::client::record;
 use crate::load::{Load, check};
 use crate::program::Folder;
 
 /// Shorter than what a service manager or container runtime waits before it kills (10 s and more).
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(9);
 
 #[tokio::test]
 async fn it_stops_at_once_when_there_is_nothing_to_do() {
@@ -33,7 +33,7 @@ fn told_to_stop_while_it_starts_it_stops_well() {
     // At all moments from the first one on; nobody knows how long a start takes here.
     for milliseconds in (0..40).step_by(4) {
         let folder = Folder::on_backend();
-        let mut child = folder.command(&[]).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = Killed(folder.command(&[]).stderr(Stdio::null()).spawn().unwrap());
         std::thread::sleep(Duration::from_millis(milliseconds));
         kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
         let status = child.wait().unwrap();
@@ -49,12 +49,10 @@ async fn told_twice_it_waits_for_nobody() {
     let folder = Folder::on_backend();
     let mut server = folder.start();
     let mut client = server.user(1).await;
-    let request = Request::put(client.token.path("/storage/kept/never"), record("never sent")).auth(&client.token);
-    let bytes = request.to_bytes(&client.connection.host, client.connection.port);
-    client.connection.send_raw(&bytes[..bytes.len() - 5]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    client.begin_to_keep("never", "never sent").await;
     server.terminate();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Two signals at once would be one.
+    server.refuses_connections().await;
     server.terminate();
     let (_, took) = server.wait();
     assert!(took < SOON, "{took:?}");
@@ -103,15 +101,11 @@ async fn a_slow_upload_is_finished_first() {
     let mut server = folder.start();
     let mut client = server.user(1).await;
     let payload = "slow ".repeat(20_000);
-    let request = Request::put(client.token.path("/storage/kept/slow"), record(&payload)).auth(&client.token);
-    let bytes = request.to_bytes(&client.connection.host, client.connection.port);
-    let (first, second) = bytes.split_at(bytes.len() / 2);
+    let body = client.begin_to_keep("slow", &payload).await;
+    let (first, second) = body.split_at(body.len() / 2);
     client.connection.send_raw(first).await.unwrap();
-    // Until the server has begun to read it.
-    tokio::time::sleep(Duration::from_millis(200)).await;
     server.terminate();
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert!(Connection::connect(server.addr).await.is_err(), "new connections are refused meanwhile");
+    server.refuses_connections().await;
     client.connection.send_raw(second).await.unwrap();
     let answer = client.connection.read_response().await.unwrap();
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -129,7 +123,7 @@ async fn stopped_under_load_it_has_every_acknowledged_write() {
     for round in 0..2 {
         let mut server = folder.start();
         let load = Load::on(&server, &format!("round{round}")).await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        load.has_written(30).await;
         server.terminate();
         let (status, took) = server.wait();
         assert!(status.success(), "{status}");
@@ -137,6 +131,5 @@ async fn stopped_under_load_it_has_every_acknowledged_write() {
         journals.extend(load.end().await);
     }
     let server = folder.start();
-    let acknowledged = check(&server, &journals).await;
-    assert!(acknowledged >= 50, "only {acknowledged} writes: the test has not tested much");
+    assert!(check(&server, &journals).await >= 60);
 }

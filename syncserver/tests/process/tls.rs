@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 use testclient::{Certificate, Connection, HawkOptions, Request, Tls, Token};
 
-use crate::client::{Client, record};
+use crate::client::Client;
 use crate::program::{Folder, Refusal, SECRET, Server, run, text};
 
 const NAMES: [&str; 2] = ["sync.example.com", "127.0.0.1"];
@@ -250,16 +250,12 @@ async fn a_write_is_answered_while_the_server_stops() {
     let mut server = folder.start_with(&files.variables());
     let idle = user(&server, &certificate).await;
     let mut client = user(&server, &certificate).await;
-    let request = Request::put(client.token.path("/storage/kept/slow"), record("slowly")).auth(&client.token);
-    let bytes = request.to_bytes(&client.connection.host, client.connection.port);
-    let (first, second) = bytes.split_at(bytes.len() - 5);
-    client.connection.send_raw(first).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let body = client.begin_to_keep("slow", "slowly").await;
     server.terminate();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    client.connection.send_raw(second).await.unwrap();
+    server.refuses_connections().await;
+    client.connection.send_raw(&body).await.unwrap();
     assert_eq!(client.connection.read_response().await.unwrap().status, 200);
     let (status, took) = server.wait();
-    assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");
+    assert!(status.success() && took < Duration::from_secs(9), "{status} after {took:?}");
     drop(idle);
 }

@@ -1,8 +1,12 @@
 //! `syncserver user`, while the server runs.
 
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection as _, SqliteConnection};
 use serde_json::{Value, json};
 
-use crate::program::Folder;
+use crate::program::{Folder, text};
 use crate::site::{ALICE, BOB, Site};
 
 const DOMAIN: &str = "api.accounts.firefox.com";
@@ -273,6 +277,27 @@ async fn commands_get_their_turn_while_the_server_is_busy() {
     load.end().await;
     let errors: Vec<_> = site.server.log_lines().into_iter().filter(|line| line.contains("locked")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// A request would be told to come back after five.
+#[tokio::test]
+async fn a_command_waits_for_its_turn_longer_than_a_request() {
+    let site = Site::start(&[]);
+    if !site.folder.is_sqlite() {
+        return;
+    }
+    let mut other = SqliteConnection::establish(text(&site.folder.database())).unwrap();
+    other.batch_execute("PRAGMA busy_timeout = 20000; BEGIN IMMEDIATE").unwrap();
+    // Who only reads waits for nobody.
+    site.done(&["user", "list"]);
+    let (begin, long) = (Instant::now(), Duration::from_secs(7));
+    let held = std::thread::spawn(move || {
+        std::thread::sleep(long);
+        other.batch_execute("COMMIT").unwrap();
+    });
+    site.done(&["user", "allow", &format!("{:032x}", 1)]);
+    assert!(begin.elapsed() >= long, "{:?}", begin.elapsed());
+    held.join().unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A server behind a proxy, and a client that is signed in there.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use testclient::{Certificate, Connection, Jwt, Key, MockFxa, Request, Response, Tls, Token};
@@ -36,8 +36,7 @@ impl Site {
     pub(crate) async fn start(proxy: Proxy, prefix: &'static str) -> Self {
         let certificate = Certificate::new(&[NAME]);
         let (folder, fxa) = (Folder::new(), MockFxa::start());
-        // Free a moment ago.
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = SocketAddr::from(([127, 0, 0, 1], testdb::free_port().unwrap()));
         let server = folder.start_with(&[
             ("SYNC_PUBLIC_URL", &format!("https://{NAME}:{}{prefix}", addr.port())),
             ("SYNC_TOKENSERVER__FXA_OAUTH_SERVER_URL", &fxa.url()),

@@ -141,6 +141,15 @@ impl Connection {
         self.writer.shutdown().await
     }
 
+    /// Waits for the interim answer to a head with `Expect: 100-continue`.
+    pub async fn read_continue(&mut self) -> io::Result<()> {
+        let head = timeout(self.timeout, self.reader.read_any_head()).await.unwrap_or_else(|_| Err(timed_out()));
+        match head.inspect_err(|_| self.closed = true)? {
+            (100, _) => Ok(()),
+            (other, _) => Err(bad(format!("{other} instead of 100"))),
+        }
+    }
+
     /// Reads an answer to what [`Connection::send_raw`] sent.
     pub async fn read_response(&mut self) -> io::Result<Response> {
         let head = timeout(self.timeout, self.reader.read_head()).await.unwrap_or_else(|_| Err(timed_out()));
@@ -266,12 +275,19 @@ impl Reader {
     /// The head of the next answer; interim ones (100) are passed over.
     async fn read_head(&mut self) -> io::Result<(u16, Headers)> {
         loop {
+            let head = self.read_any_head().await?;
+            if head.0 >= 200 {
+                return Ok(head);
+            }
+        }
+    }
+
+    async fn read_any_head(&mut self) -> io::Result<(u16, Headers)> {
+        loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = Headers::parse(&self.buffer[..end])?;
                 self.buffer.drain(..end + 4);
-                if head.0 >= 200 {
-                    return Ok(head);
-                }
+                return Ok(head);
             } else if self.buffer.len() > MAX_HEAD {
                 return Err(bad("a head without end".into()));
             } else if self.fill(READ_SIZE).await? == 0 {

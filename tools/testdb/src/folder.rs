@@ -13,14 +13,16 @@ use tempfile::TempDir;
 /// Takes the folder and the server away when this process is gone without having done so. Its input ends then.
 ///
 /// The names of both kinds of files that hold the server's process id are tried. A file may be cut short, or its process
-/// be gone; there is nobody to tell.
+/// be gone; there is nobody to tell. A process of the server that has not noticed yet may still make a file.
 const WATCHER: &str = r#"
 read -r _
 for file in "$1/data/postmaster.pid" "$1/data/server.pid"; do
     [ -f "$file" ] && kill -KILL "$(head -n 1 "$file")"
 done
-sleep 1
-rm -rf "$1"
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 1
+    rm -rf "$1" && break
+done
 "#;
 
 /// A user of this system.

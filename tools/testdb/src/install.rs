@@ -25,13 +25,20 @@ pub fn install(engine: Engine) -> Result<bool, ServerError> {
     Programs::find(engine).map(|_| true)
 }
 
+/// Another program may be installing something, and a mirror may be busy.
+const PATIENT: [&str; 4] = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
+
 fn apt(sudo: Option<&str>, arguments: &[&str], package: &'static str) -> Result<(), ServerError> {
     let mut command = Command::new(sudo.unwrap_or("env"));
     if sudo.is_some() {
         command.arg("env");
     }
     // On runlevel 1 the package starts no server of the system's; what is wanted here is the programs.
-    command.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]).args(arguments).stdin(Stdio::null());
+    command
+        .args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"])
+        .args(PATIENT)
+        .args(arguments)
+        .stdin(Stdio::null());
     let output = command.output().map_err(ServerError::file("apt-get"))?;
     if output.status.success() {
         return Ok(());

@@ -5,6 +5,8 @@
 //! empty database on one of them by [`postgres`] or [`mysql`]. A test that needs a server to itself, to stop it or to
 //! have it speak TLS, starts a [`Server`].
 //!
+//! For tests of servers of other kinds there are [`free_port`] and [`Killed`].
+//!
 //! What is meant for tests panics with a sentence when it fails; [`Server::try_start`] is for programs.
 
 mod database;
@@ -25,4 +27,5 @@ pub use engine::{Engine, UnknownEngine};
 pub use error::ServerError;
 pub use install::install;
 pub use options::Options;
-pub use server::Server;
+pub use process::Killed;
+pub use server::{Server, free_port};

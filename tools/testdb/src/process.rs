@@ -2,8 +2,34 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
+
+/// A process that does not outlive its test, however that ends.
+#[derive(Debug)]
+pub struct Killed(pub Child);
+
+impl Deref for Killed {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Killed {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// How often a process is looked at that is waited for.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -205,9 +205,9 @@ fn run(mut command: Command, folder: &Folder) -> Result<(), ServerError> {
     Err(ServerError::Ended { program, status: status.to_string(), log: folder.log_tail() })
 }
 
-/// A port that nobody listens on, and that the system does not give to those who ask for any: so it is still there when
-/// a server that was stopped wants it back.
-fn free_port() -> std::io::Result<u16> {
+/// A port of 127.0.0.1 that nobody listens on, and that the system does not give to those who ask for any: so it is still
+/// there when a server starts on it, or one that was stopped wants it back.
+pub fn free_port() -> std::io::Result<u16> {
     const FIRST: u32 = 20_000;
     const COUNT: u32 = 12_000;
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

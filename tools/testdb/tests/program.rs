@@ -5,9 +5,10 @@
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{ChildStdin, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use testdb::Killed;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -88,9 +89,9 @@ fn a_backend_that_nobody_knows_is_refused_with_those_that_are_known() {
 
 /// Starts both kinds, with a command that says that they run and waits until its input ends, at the latest with the
 /// test; the program, that input, and the processes of the servers.
-fn waiting(parent: &Path) -> (Child, ChildStdin, Vec<Pid>) {
+fn waiting(parent: &Path) -> (Killed, ChildStdin, Vec<Pid>) {
     let mut command = testdb(parent, &["run", "postgres,mysql", "--", "sh", "-c", "echo ready; exec cat"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Killed(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
     let input = child.stdin.take().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -130,7 +131,7 @@ fn servers_do_not_outlive_a_program_that_is_killed() {
 #[test]
 fn a_server_for_people_prints_its_url_and_stops_when_told_to() {
     let parent = TempDir::new().unwrap();
-    let mut child = testdb(parent.path(), &["start", "mariadb"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Killed(testdb(parent.path(), &["start", "mariadb"]).stdout(Stdio::piped()).spawn().unwrap());
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.starts_with("mysql://") && line.ends_with("/sync\n"), "{line}");
