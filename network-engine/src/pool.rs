@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{
+    self, Metrics, Pool, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts,
+};
 use syncstorage_db_common::{Fault, PoolStatus};
 use tokio::runtime::{self, Handle};
 
@@ -14,6 +16,7 @@ use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::engine::EngineOptions;
 use crate::location::Location;
+use crate::open::connect;
 
 /// A connection that nobody used for so long is asked whether it is alive before it is used again: a server that was
 /// restarted meanwhile, or a firewall that forgot the connection, costs no request then. Under load none is asked.
@@ -39,7 +42,7 @@ impl<C: Driver> Pools<C> {
     pub(crate) async fn get(&self) -> Result<Connection<C>, Fault> {
         let object = self.here()?.get().await.map_err(|error| match error {
             PoolError::Backend(fault) => fault,
-            PoolError::Timeout(_) => {
+            PoolError::Timeout(TimeoutType::Wait) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Fault::unavailable(format!(
                     "all {} database connections of this worker were in use for {} s (setting: database_pool_max_size)",
@@ -47,9 +50,14 @@ impl<C: Driver> Pools<C> {
                     self.options.wait_limit.as_secs(),
                 ))
             }
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => Fault::unavailable(format!(
+                "the database {} did not answer within {} s",
+                self.location,
+                self.options.wait_limit.as_secs(),
+            )),
             other => Fault::unavailable(other.to_string()),
         })?;
-        Ok(Connection::new(object))
+        Ok(Connection::new(object, self.options.wait_limit + self.options.statement_limit))
     }
 
     /// Closes what is idle on this runtime: a connection has turned out to be dead, so that the others will be, too.
@@ -109,7 +117,7 @@ impl<C: Driver> managed::Manager for Manager<C> {
     type Error = Fault;
 
     async fn create(&self) -> Result<C, Fault> {
-        let mut conn = C::connect(&self.location).await.map_err(Fault::unavailable)?;
+        let mut conn = connect::<C>(&self.location).await.map_err(Fault::unavailable)?;
         // Servers wait for ever by themselves, or for so long that the client has given up. A migration, which may have to
         // wait for others, comes through a connection of its own.
         let limit = C::limit_locks(self.options.wait_limit.as_secs().max(1));

@@ -142,7 +142,7 @@ pub(super) enum Engine {
 }
 
 impl Engine {
-    /// Opens the database and brings its tables up to date. `workers` share the connections.
+    /// Opens the database and brings its tables up to date. `workers` share the connections; a command has none.
     pub(super) async fn open(
         place: &Place,
         contents: Contents,
@@ -159,6 +159,7 @@ impl Engine {
             wait_limit: database.connection_timeout,
             lifespan: database.connection_lifespan,
             max_idle: database.connection_max_idle,
+            ..network_engine::EngineOptions::default()
         };
         Ok(match location.kind() {
             Kind::Postgres => Self::Postgres(PostgresEngine::open(location, options, contents.on_postgres()).await?),
