@@ -29,9 +29,10 @@ const MOST_CONNECTIONS: u32 = 2;
 /// How an engine is run.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    /// At most so many connections, of all workers together.
+    /// At most so many connections together; but one for each runtime in any case.
     pub max_size: usize,
-    /// Workers that share them.
+    /// Workers with a runtime of their own, which share them and leave one to the runtime that the engine was opened on.
+    /// Without any, that one has them all.
     pub workers: usize,
     /// How long an operation waits for a connection, a connection for its server, and a statement for a lock.
     pub wait_limit: Duration,
@@ -45,9 +46,18 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// The connections of one worker.
-    pub(crate) fn share(&self) -> usize {
-        (self.max_size / self.workers.max(1)).max(1)
+    /// The connections of a runtime: of a worker's, or of the one that the engine was opened on.
+    pub(crate) fn share(&self, of_worker: bool) -> usize {
+        match self.workers {
+            0 => self.max_size,
+            _ if !of_worker => 1,
+            workers => (self.max_size.saturating_sub(1) / workers).max(1),
+        }
+    }
+
+    /// The most connections that there may be of all runtimes together.
+    pub(crate) fn most(&self) -> usize {
+        if self.workers == 0 { self.max_size } else { self.max_size.max(self.workers + 1) }
     }
 }
 
@@ -55,7 +65,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             max_size: 10,
-            workers: 1,
+            workers: 0,
             wait_limit: Duration::from_secs(10),
             statement_limit: STATEMENT_LIMIT,
             lifespan: None,

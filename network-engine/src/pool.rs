@@ -29,13 +29,16 @@ const DOUBT_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Pools<C: Driver> {
     location: Arc<Location>,
     options: EngineOptions,
+    /// The runtime that the engine was opened on.
+    home: Option<runtime::Id>,
     by_runtime: RwLock<HashMap<runtime::Id, Pool<Manager<C>>>>,
     refused: AtomicU64,
 }
 
 impl<C: Driver> Pools<C> {
     pub(crate) fn new(location: Arc<Location>, options: EngineOptions) -> Self {
-        Self { location, options, by_runtime: RwLock::default(), refused: AtomicU64::new(0) }
+        let home = Handle::try_current().ok().map(|runtime| runtime.id());
+        Self { location, options, home, by_runtime: RwLock::default(), refused: AtomicU64::new(0) }
     }
 
     /// A connection for the runtime that this is called on.
@@ -46,7 +49,7 @@ impl<C: Driver> Pools<C> {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Fault::unavailable(format!(
                     "all {} database connections of this worker were in use for {} s (setting: database_pool_max_size)",
-                    self.options.share(),
+                    self.share_here(),
                     self.options.wait_limit.as_secs(),
                 ))
             }
@@ -67,6 +70,10 @@ impl<C: Driver> Pools<C> {
         }
     }
 
+    fn share_here(&self) -> usize {
+        self.options.share(self.home != Handle::try_current().ok().map(|runtime| runtime.id()))
+    }
+
     fn here(&self) -> Result<Pool<Manager<C>>, Fault> {
         let id = Handle::current().id();
         if let Some(pool) = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
@@ -79,7 +86,7 @@ impl<C: Driver> Pools<C> {
         let manager = Manager { location: Arc::clone(&self.location), options: self.options, driver: PhantomData };
         let limit = Some(self.options.wait_limit);
         let pool = Pool::builder(manager)
-            .max_size(self.options.share())
+            .max_size(self.share_here())
             // The connection used last is the one that is surely alive, and the others may grow old.
             .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts { wait: limit, create: limit, recycle: limit })
@@ -94,7 +101,7 @@ impl<C: Driver> Pools<C> {
     pub(crate) fn status(&self) -> PoolStatus {
         let pools = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
         let refused = self.refused.load(Ordering::Relaxed);
-        let none = PoolStatus { max: self.options.max_size, refused, ..PoolStatus::default() };
+        let none = PoolStatus { max: self.options.most(), refused, ..PoolStatus::default() };
         pools.values().map(Pool::status).fold(none, |sum, status| PoolStatus {
             in_use: sum.in_use + status.size.saturating_sub(status.available),
             idle: sum.idle + status.available,

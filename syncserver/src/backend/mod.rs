@@ -72,7 +72,7 @@ pub async fn migrate(settings: &Settings, dry_run: bool) -> Result<Vec<Migrated>
     for Database { place, contents, settings: database } in databases(settings)? {
         let migrations = Engine::pending(&place, contents).await?;
         if !dry_run {
-            Engine::open(&place, contents, database, 1).await?;
+            Engine::open(&place, contents, database, 0).await?;
         }
         all.push(Migrated { database: place.to_string(), migrations });
     }
@@ -119,7 +119,7 @@ async fn attached(settings: &Settings) -> Result<Vec<Engine>, BackendError> {
         if !pending.is_empty() {
             return Err(BackendError::Pending { database: place.to_string(), pending: pending.join(", ") });
         }
-        engines.push(Engine::open(&place, contents, database, 1).await?);
+        engines.push(Engine::open(&place, contents, database, 0).await?);
     }
     whole::refuse_unfinished(&engines).await?;
     Ok(engines)

@@ -58,7 +58,7 @@ impl Whole {
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            engines.push(Engine::open(&place, contents, database, 1).await?);
+            engines.push(Engine::open(&place, contents, database, 0).await?);
         }
         Ok(Self::of(engines))
     }
@@ -66,7 +66,7 @@ impl Whole {
     /// Takes back what [`Self::begin`] noted; `before` was there.
     pub async fn take_back(settings: &Settings, before: Option<String>) -> Result<(), BackendError> {
         for Database { place, contents, settings: database } in databases(settings)? {
-            Engine::open(&place, contents, database, 1).await?.set_note(UNFINISHED, before.clone()).await?;
+            Engine::open(&place, contents, database, 0).await?.set_note(UNFINISHED, before.clone()).await?;
         }
         Ok(())
     }
