@@ -60,7 +60,7 @@ impl<C: Driver> Pools<C> {
             )),
             other => Fault::unavailable(other.to_string()),
         })?;
-        Ok(Connection::new(object, self.options.wait_limit + self.options.statement_limit))
+        Ok(Connection::new(object, self.options.wait_limit.saturating_add(self.options.statement_limit)))
     }
 
     /// Closes what is idle on this runtime: a connection has turned out to be dead, so that the others will be, too.
