@@ -1,9 +1,13 @@
 //! A connection in use.
 
+use std::time::Duration;
+
 use deadpool::managed::Object;
 use diesel::QueryResult;
 use diesel::result::Error;
 use syncstorage_db_common::Fault;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::driver::{Driver, Trouble};
 use crate::pool::Manager;
@@ -11,6 +15,8 @@ use crate::pool::Manager;
 /// A connection of the pool. It goes back there when it is dropped, unless it is in the middle of something.
 pub struct Connection<C: Driver> {
     object: Option<Object<Manager<C>>>,
+    /// How long an answer is waited for.
+    limit: Duration,
     /// A statement has been sent, and its answer not yet read whole.
     busy: bool,
     in_transaction: bool,
@@ -19,14 +25,20 @@ pub struct Connection<C: Driver> {
 }
 
 impl<C: Driver> Connection<C> {
-    pub(crate) fn new(object: Object<Manager<C>>) -> Self {
-        Self { object: Some(object), busy: false, in_transaction: false, trouble: None, finish: None }
+    pub(crate) fn new(object: Object<Manager<C>>, limit: Duration) -> Self {
+        Self { object: Some(object), limit, busy: false, in_transaction: false, trouble: None, finish: None }
+    }
+
+    /// From now on a statement may take as long as it needs: for work on much data, which no client waits for.
+    pub const fn without_limit(&mut self) -> &mut Self {
+        self.limit = Duration::MAX;
+        self
     }
 
     /// Runs statements as text, in one round trip. Nothing from outside may be in it but integers.
     pub async fn batch(&mut self, text: &str) -> Result<(), Fault> {
-        self.start();
-        let result = self.driver().batch_execute(text).await;
+        let limit = self.start();
+        let result = timeout(limit, self.driver().batch_execute(text)).await;
         self.told(result)
     }
 
@@ -37,14 +49,14 @@ impl<C: Driver> Connection<C> {
     }
 
     pub(crate) async fn texts(&mut self, statement: &'static str, value: Option<&str>) -> Result<Vec<String>, Fault> {
-        self.start();
-        let result = self.driver().texts(statement, value).await;
+        let limit = self.start();
+        let result = timeout(limit, self.driver().texts(statement, value)).await;
         self.told(result)
     }
 
     pub(crate) async fn change(&mut self, statement: &'static str, values: Vec<String>) -> Result<usize, Fault> {
-        self.start();
-        let result = self.driver().change(statement, values).await;
+        let limit = self.start();
+        let result = timeout(limit, self.driver().change(statement, values)).await;
         self.told(result)
     }
 
@@ -94,18 +106,27 @@ impl<C: Driver> Connection<C> {
         self.object.as_mut().expect("a connection that is in use")
     }
 
-    pub(crate) const fn start(&mut self) {
+    /// Takes note that a statement is sent; how long its answer is to be waited for.
+    pub(crate) const fn start(&mut self) -> Duration {
         self.busy = true;
+        self.limit
     }
 
     pub(crate) const fn finished(&mut self) {
         self.busy = false;
     }
 
-    /// Takes note of how a statement ended.
-    pub(crate) fn told<T>(&mut self, result: QueryResult<T>) -> Result<T, Fault> {
+    /// Takes note of how a statement ended, if it did.
+    pub(crate) fn told<T>(&mut self, result: Result<QueryResult<T>, Elapsed>) -> Result<T, Fault> {
+        let Ok(result) = result else { return Err(self.silent()) };
         self.finished();
         result.map_err(|error| self.failed(error))
+    }
+
+    /// Gives the connection up, whose server is frozen, out of reach or far too slow.
+    pub(crate) fn silent(&mut self) -> Fault {
+        self.trouble = Some(Trouble::Lost);
+        Fault::unavailable(format!("the database did not answer a statement within {} s", self.limit.as_secs()))
     }
 
     pub(crate) fn failed(&mut self, error: Error) -> Fault {

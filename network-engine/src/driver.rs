@@ -57,7 +57,7 @@ pub trait Driver: PoolableConnection + Send + 'static {
     /// Runs one migration. It blocks: Diesel's migrations know no other way.
     fn migrate(self, migration: &dyn Migration<Self::Backend>) -> MigrationResult<Self>;
 
-    /// Connects, and sets the connection up.
+    /// Connects, and sets the connection up. Without a limit of its own.
     fn connect(location: &Location) -> impl Future<Output = Result<Self, OpenError>> + Send;
 
     /// Asks the server for its version, and refuses one that is too old.

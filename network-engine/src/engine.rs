@@ -10,7 +10,7 @@ use syncstorage_db_common::{Fault, PoolStatus, SecretClaim, SecretFingerprint, U
 use crate::connection::Connection;
 use crate::driver::{Driver, Trouble};
 use crate::location::Location;
-use crate::open::{OpenError, told};
+use crate::open::{OpenError, connect, told};
 use crate::pool::Pools;
 use crate::{migrate, secret};
 
@@ -19,18 +19,26 @@ use crate::{migrate, secret};
 /// given back is another matter.
 const MOST_ATTEMPTS: u32 = 10;
 
+/// How long a statement may take, besides what it may wait for a lock: the answer is to be there before a proxy gives the
+/// request up, as most do after a minute.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
 /// How often work is begun anew on another connection.
 const MOST_CONNECTIONS: u32 = 2;
 
 /// How an engine is run.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineOptions {
-    /// At most so many connections, of all workers together.
+    /// At most so many connections together; but one for each runtime in any case.
     pub max_size: usize,
-    /// Workers that share them.
+    /// Workers with a runtime of their own, which share them and leave one to the runtime that the engine was opened on.
+    /// Without any, that one has them all.
     pub workers: usize,
-    /// How long an operation waits for a connection, and a connection for its server.
+    /// How long an operation waits for a connection, a connection for its server, and a statement for a lock.
     pub wait_limit: Duration,
+    /// How long a statement may take besides: then its connection is given up. For all but what is said to be
+    /// [without a limit](Connection::without_limit).
+    pub statement_limit: Duration,
     /// The age at which a connection is replaced.
     pub lifespan: Option<Duration>,
     /// How long a connection may have been idle and still be used.
@@ -38,15 +46,31 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
-    /// The connections of one worker.
-    pub(crate) fn share(&self) -> usize {
-        (self.max_size / self.workers.max(1)).max(1)
+    /// The connections of a runtime: of a worker's, or of the one that the engine was opened on.
+    pub(crate) fn share(&self, of_worker: bool) -> usize {
+        match self.workers {
+            0 => self.max_size,
+            _ if !of_worker => 1,
+            workers => (self.max_size.saturating_sub(1) / workers).max(1),
+        }
+    }
+
+    /// The most connections that there may be of all runtimes together.
+    pub(crate) fn most(&self) -> usize {
+        if self.workers == 0 { self.max_size } else { self.max_size.max(self.workers + 1) }
     }
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_size: 10, workers: 1, wait_limit: Duration::from_secs(10), lifespan: None, max_idle: None }
+        Self {
+            max_size: 10,
+            workers: 0,
+            wait_limit: Duration::from_secs(10),
+            statement_limit: STATEMENT_LIMIT,
+            lifespan: None,
+            max_idle: None,
+        }
     }
 }
 
@@ -66,7 +90,7 @@ impl<C: Driver> Engine<C> {
         options: EngineOptions,
         components: Vec<(&'static str, EmbeddedMigrations)>,
     ) -> Result<Arc<Self>, OpenError> {
-        let mut conn = C::connect(location).await?;
+        let mut conn = connect::<C>(location).await?;
         conn.check_version(location).await?;
         migrate::run(conn, location, components).await?;
         let location = Arc::new(location.clone());
@@ -85,7 +109,7 @@ impl<C: Driver> Engine<C> {
     /// How many other connections of this program the database has, as far as its server tells.
     pub async fn count_others(location: &Location) -> Result<u64, OpenError> {
         let Some(count) = C::COUNT_OTHERS else { return Ok(0) };
-        let mut conn = C::connect(location).await?;
+        let mut conn = connect::<C>(location).await?;
         let found = conn
             .texts(count, None)
             .await
@@ -98,7 +122,7 @@ impl<C: Driver> Engine<C> {
         location: &Location,
         components: Vec<(&'static str, EmbeddedMigrations)>,
     ) -> Result<Vec<String>, OpenError> {
-        let mut conn = C::connect(location).await?;
+        let mut conn = connect::<C>(location).await?;
         conn.check_version(location).await?;
         migrate::pending(conn, location, components).await
     }
@@ -115,10 +139,10 @@ impl<C: Driver> Engine<C> {
     }
 
     /// A connection in a transaction that sees one committed state, until it is dropped. For reading much, without a
-    /// second attempt.
+    /// second attempt, and without a limit.
     pub async fn snapshot(&self) -> Result<Connection<C>, Fault> {
         let mut conn = self.connection().await?;
-        conn.begin_snapshot().await?;
+        conn.without_limit().begin_snapshot().await?;
         Ok(conn)
     }
 

@@ -100,20 +100,20 @@ impl Location {
         self.roots.as_deref()
     }
 
-    fn parameter(&mut self, name: &str, value: &str) -> Result<(), InvalidLocation> {
+    fn parameter(&mut self, tls: &mut TlsWords, name: &str, value: &str) -> Result<(), InvalidLocation> {
         match (self.kind, name) {
             (Kind::Postgres, "sslmode") | (Kind::Mysql, "ssl-mode" | "ssl_mode" | "sslmode") => {
-                self.tls = tls_mode(value).ok_or_else(|| {
+                let mode = tls_mode(value).ok_or_else(|| {
                     let known = match self.kind {
                         Kind::Postgres => "disable, prefer, require, verify-ca or verify-full",
                         Kind::Mysql => "DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY",
                     };
                     InvalidLocation(format!("found {name}={value}, which is none of {known}"))
                 })?;
+                tls.mode = Some(mode);
             }
             (Kind::Postgres, "sslrootcert") | (Kind::Mysql, "ssl-ca" | "ssl_ca" | "sslca") => {
-                // As libpq has it: the usual roots.
-                self.roots = (value != "system").then(|| value.into());
+                tls.roots = Some(value.to_owned());
             }
             (Kind::Postgres, "host") if value.starts_with('/') => {
                 self.address = Address::Socket(value.into(), self.port());
@@ -134,11 +134,52 @@ impl Location {
         Ok(())
     }
 
+    /// Takes over what the URL says of TLS. Roots that nobody would look at are refused: who names them believes that the
+    /// server is verified.
+    fn protect(&mut self, words: TlsWords) -> Result<(), InvalidLocation> {
+        if matches!(self.address, Address::Socket(..)) {
+            self.tls = TlsMode::Disable;
+            return Ok(());
+        }
+        if let Some(mode) = words.mode {
+            self.tls = mode;
+        } else if self.kind == Kind::Mysql && words.roots.is_some() {
+            // As its own clients have it.
+            self.tls = TlsMode::VerifyCa;
+        }
+        let Some(roots) = words.roots else { return Ok(()) };
+        // As libpq has it: the usual ones.
+        self.roots = (roots != "system").then(|| roots.into());
+        let looked_at = match self.tls {
+            TlsMode::VerifyCa | TlsMode::VerifyFull => true,
+            // As libpq has it, too.
+            TlsMode::Require => self.kind == Kind::Postgres && self.roots.is_some(),
+            TlsMode::Disable | TlsMode::Prefer => false,
+        };
+        if looked_at {
+            return Ok(());
+        }
+        let (roots, mode) = match self.kind {
+            Kind::Postgres => ("sslrootcert", "sslmode=verify-full"),
+            Kind::Mysql => ("ssl-ca", "ssl-mode=VERIFY_IDENTITY"),
+        };
+        Err(InvalidLocation(format!(
+            "found {roots} without a mode that looks at certificates; add {mode}, or leave {roots} out"
+        )))
+    }
+
     const fn port(&self) -> u16 {
         match &self.address {
             Address::Tcp(_, port) | Address::Socket(_, port) => *port,
         }
     }
+}
+
+/// What a URL says of TLS.
+#[derive(Default)]
+struct TlsWords {
+    mode: Option<TlsMode>,
+    roots: Option<String>,
 }
 
 fn tls_mode(value: &str) -> Option<TlsMode> {
@@ -204,12 +245,11 @@ impl FromStr for Location {
             tls: if is_here { TlsMode::Disable } else { TlsMode::Prefer },
             roots: None,
         };
+        let mut tls = TlsWords::default();
         for (name, value) in url.query_pairs() {
-            location.parameter(&name, &value)?;
+            location.parameter(&mut tls, &name, &value)?;
         }
-        if matches!(location.address, Address::Socket(..)) {
-            location.tls = TlsMode::Disable;
-        }
+        location.protect(tls)?;
         Ok(location)
     }
 }
@@ -302,7 +342,34 @@ mod tests {
         }
         let location = parse("mysql://db/sync?ssl-mode=VERIFY_CA&ssl-ca=/etc/ca.pem");
         assert_eq!(location.roots, Some("/etc/ca.pem".into()));
-        assert_eq!(parse("postgres://db/sync?sslrootcert=system").roots, None);
+        assert_eq!(parse("postgres://db/sync?sslrootcert=system&sslmode=verify-full").roots, None);
+    }
+
+    #[test]
+    fn roots_are_looked_at_or_refused() {
+        for (url, mode) in [
+            ("mysql://db/sync?ssl-ca=/ca.pem", TlsMode::VerifyCa),
+            ("mysql://127.0.0.1/sync?ssl-ca=/ca.pem", TlsMode::VerifyCa),
+            ("mysql://db/sync?ssl-ca=/ca.pem&ssl-mode=VERIFY_IDENTITY", TlsMode::VerifyFull),
+            ("postgres://db/sync?sslrootcert=/ca.pem&sslmode=require", TlsMode::Require),
+            ("postgres://db/sync?sslmode=verify-ca&sslrootcert=/ca.pem", TlsMode::VerifyCa),
+        ] {
+            assert_eq!((parse(url).tls, parse(url).roots), (mode, Some("/ca.pem".into())), "{url}");
+        }
+        for (url, told) in [
+            ("mysql://db/sync?ssl-ca=/ca.pem&ssl-mode=DISABLED", "add ssl-mode=VERIFY_IDENTITY"),
+            ("mysql://db/sync?ssl-ca=/ca.pem&ssl-mode=PREFERRED", "add ssl-mode=VERIFY_IDENTITY"),
+            ("mysql://db/sync?ssl-mode=REQUIRED&ssl-ca=/ca.pem", "add ssl-mode=VERIFY_IDENTITY"),
+            ("postgres://db/sync?sslrootcert=/ca.pem", "add sslmode=verify-full"),
+            ("postgres://localhost/sync?sslrootcert=/ca.pem", "add sslmode=verify-full"),
+            ("postgres://db/sync?sslrootcert=/ca.pem&sslmode=prefer", "add sslmode=verify-full"),
+            ("postgres://db/sync?sslrootcert=system&sslmode=require", "add sslmode=verify-full"),
+        ] {
+            let error = url.parse::<Location>().unwrap_err().to_string();
+            assert!(error.contains(told), "{url}: {error}");
+        }
+        // Whatever is said of TLS, there is none on a socket.
+        assert_eq!(parse("mysql://sync@/sync?socket=/run/m.sock&ssl-ca=/ca.pem").tls, TlsMode::Disable);
     }
 
     #[test]

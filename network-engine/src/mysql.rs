@@ -1,7 +1,6 @@
 //! MySQL and MariaDB.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use diesel::QueryResult;
 use diesel::migration::{Migration, Result as MigrationResult};
@@ -18,8 +17,6 @@ use crate::location::{Address, Location, TlsMode};
 use crate::open::{OpenError, told};
 use crate::statement::Sql;
 use crate::tls;
-
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// What every connection begins with. The modes that a server may have set otherwise are those that the statements are
 /// made for: what does not fit is an error, not cut off. The server's words are read, so that they have to be English. A
@@ -167,6 +164,8 @@ async fn open(location: &Location, tls: bool) -> Result<Conn, mysql_async::Error
         .stmt_cache_size(0)
         // Rows that an UPDATE finds count, whether it changes them or not, as on the other engines.
         .client_found_rows(true)
+        // The driver sets no more than when this begins: a peer that is gone without a word is noticed after ten minutes
+        // at the earliest, or by the limit of a statement.
         .tcp_keepalive(Some(15_000_u32))
         .init(SETUP.map(str::to_owned).to_vec());
     options = match &location.address {
@@ -178,10 +177,7 @@ async fn open(location: &Location, tls: bool) -> Result<Conn, mysql_async::Error
     if tls {
         options = options.ssl_opts(ssl_options(location));
     }
-    match tokio::time::timeout(CONNECT_LIMIT, Conn::new(Opts::from(options))).await {
-        Ok(result) => result,
-        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-    }
+    Conn::new(Opts::from(options)).await
 }
 
 /// The driver looks at the whole certificate or at nothing of it: it cannot leave the name alone (with the rustls of

@@ -2,6 +2,23 @@
 //! program.
 
 use std::error::Error;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::driver::Driver;
+use crate::location::Location;
+
+/// How long a server may take to let this program in. The drivers' own limits end with the first sign of life.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Connects, within a limit.
+pub(crate) async fn connect<C: Driver>(location: &Location) -> Result<C, OpenError> {
+    timeout(CONNECT_LIMIT, C::connect(location)).await.unwrap_or_else(|_| {
+        let reason = format!("it did not answer within {} s", CONNECT_LIMIT.as_secs());
+        Err(OpenError::Unreachable { location: location.to_string(), reason })
+    })
+}
 
 /// Why a database cannot be used; each is a sentence for the operator, and shows no password.
 #[derive(Debug, thiserror::Error)]

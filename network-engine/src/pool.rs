@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, Pool, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{
+    self, Metrics, Pool, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType, Timeouts,
+};
 use syncstorage_db_common::{Fault, PoolStatus};
 use tokio::runtime::{self, Handle};
 
@@ -14,6 +16,7 @@ use crate::connection::Connection;
 use crate::driver::Driver;
 use crate::engine::EngineOptions;
 use crate::location::Location;
+use crate::open::connect;
 
 /// A connection that nobody used for so long is asked whether it is alive before it is used again: a server that was
 /// restarted meanwhile, or a firewall that forgot the connection, costs no request then. Under load none is asked.
@@ -26,30 +29,38 @@ const DOUBT_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Pools<C: Driver> {
     location: Arc<Location>,
     options: EngineOptions,
+    /// The runtime that the engine was opened on.
+    home: Option<runtime::Id>,
     by_runtime: RwLock<HashMap<runtime::Id, Pool<Manager<C>>>>,
     refused: AtomicU64,
 }
 
 impl<C: Driver> Pools<C> {
     pub(crate) fn new(location: Arc<Location>, options: EngineOptions) -> Self {
-        Self { location, options, by_runtime: RwLock::default(), refused: AtomicU64::new(0) }
+        let home = Handle::try_current().ok().map(|runtime| runtime.id());
+        Self { location, options, home, by_runtime: RwLock::default(), refused: AtomicU64::new(0) }
     }
 
     /// A connection for the runtime that this is called on.
     pub(crate) async fn get(&self) -> Result<Connection<C>, Fault> {
         let object = self.here()?.get().await.map_err(|error| match error {
             PoolError::Backend(fault) => fault,
-            PoolError::Timeout(_) => {
+            PoolError::Timeout(TimeoutType::Wait) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Fault::unavailable(format!(
                     "all {} database connections of this worker were in use for {} s (setting: database_pool_max_size)",
-                    self.options.share(),
+                    self.share_here(),
                     self.options.wait_limit.as_secs(),
                 ))
             }
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => Fault::unavailable(format!(
+                "the database {} did not answer within {} s",
+                self.location,
+                self.options.wait_limit.as_secs(),
+            )),
             other => Fault::unavailable(other.to_string()),
         })?;
-        Ok(Connection::new(object))
+        Ok(Connection::new(object, self.options.wait_limit.saturating_add(self.options.statement_limit)))
     }
 
     /// Closes what is idle on this runtime: a connection has turned out to be dead, so that the others will be, too.
@@ -57,6 +68,10 @@ impl<C: Driver> Pools<C> {
         if let Ok(pool) = self.here() {
             pool.retain(|_, _| false);
         }
+    }
+
+    fn share_here(&self) -> usize {
+        self.options.share(self.home != Handle::try_current().ok().map(|runtime| runtime.id()))
     }
 
     fn here(&self) -> Result<Pool<Manager<C>>, Fault> {
@@ -71,7 +86,7 @@ impl<C: Driver> Pools<C> {
         let manager = Manager { location: Arc::clone(&self.location), options: self.options, driver: PhantomData };
         let limit = Some(self.options.wait_limit);
         let pool = Pool::builder(manager)
-            .max_size(self.options.share())
+            .max_size(self.share_here())
             // The connection used last is the one that is surely alive, and the others may grow old.
             .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts { wait: limit, create: limit, recycle: limit })
@@ -86,7 +101,7 @@ impl<C: Driver> Pools<C> {
     pub(crate) fn status(&self) -> PoolStatus {
         let pools = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
         let refused = self.refused.load(Ordering::Relaxed);
-        let none = PoolStatus { max: self.options.max_size, refused, ..PoolStatus::default() };
+        let none = PoolStatus { max: self.options.most(), refused, ..PoolStatus::default() };
         pools.values().map(Pool::status).fold(none, |sum, status| PoolStatus {
             in_use: sum.in_use + status.size.saturating_sub(status.available),
             idle: sum.idle + status.available,
@@ -109,7 +124,7 @@ impl<C: Driver> managed::Manager for Manager<C> {
     type Error = Fault;
 
     async fn create(&self) -> Result<C, Fault> {
-        let mut conn = C::connect(&self.location).await.map_err(Fault::unavailable)?;
+        let mut conn = connect::<C>(&self.location).await.map_err(Fault::unavailable)?;
         // Servers wait for ever by themselves, or for so long that the client has given up. A migration, which may have to
         // wait for others, comes through a connection of its own.
         let limit = C::limit_locks(self.options.wait_limit.as_secs().max(1));

@@ -22,10 +22,15 @@ use crate::open::{OpenError, told};
 use crate::statement::Sql;
 use crate::tls;
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// For each address of a name: a second one is to have its turn.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
 
-/// A peer that is gone without a word is noticed after about half a minute.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+/// A peer that is gone without a word is noticed after half a minute: the system asks after the first time of silence,
+/// then at intervals, and so many times in all.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
+
+/// The same for data under way, which nobody acknowledges.
+const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// The oldest version that this program's statements are written for.
 const OLDEST: (u32, &str) = (120_000, "Postgres 12");
@@ -77,13 +82,17 @@ impl Driver for AsyncPgConnection {
     }
 
     async fn connect(location: &Location) -> Result<Self, OpenError> {
+        let (idle, interval, retries) = KEEPALIVE;
         let mut config = Config::new();
         config
             .user(&location.user)
             .dbname(&location.database)
             .application_name("syncserver")
-            .connect_timeout(CONNECT_LIMIT)
-            .keepalives_idle(KEEPALIVE)
+            .connect_timeout(ADDRESS_LIMIT)
+            .keepalives_idle(idle)
+            .keepalives_interval(interval)
+            .keepalives_retries(retries)
+            .tcp_user_timeout(GONE_AFTER)
             .ssl_mode(match location.tls {
                 TlsMode::Disable => SslMode::Disable,
                 TlsMode::Prefer => SslMode::Prefer,

@@ -26,5 +26,9 @@ pub(crate) async fn claim<C: Driver>(
     }
     // Only in the place of the one that was seen: another process may have been faster.
     let changed = conn.change(C::CHANGE_META, vec![secret.0.clone(), NAME.into(), found.0]).await?;
-    Ok(if changed > 0 { SecretClaim::Rotated } else { SecretClaim::Other })
+    if changed > 0 {
+        return Ok(SecretClaim::Rotated);
+    }
+    let found = conn.texts(C::READ_META, Some(NAME)).await?.pop();
+    Ok(if found.as_ref() == Some(&secret.0) { SecretClaim::Same } else { SecretClaim::Other })
 }

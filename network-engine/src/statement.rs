@@ -13,6 +13,7 @@ use diesel_async::methods::{ExecuteDsl, LoadQuery};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryStreamExt};
 use syncstorage_db_common::{Bind, Fault};
+use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::driver::Driver;
@@ -75,8 +76,8 @@ impl<'a, DB: Backend + 'static, Row: 'a> Sql<'a, DB, Row> {
         Self: LoadQuery<'a, C, T>,
     {
         async move {
-            conn.start();
-            let rows = self.load::<T>(conn.driver()).await;
+            let limit = conn.start();
+            let rows = timeout(limit, self.load::<T>(conn.driver())).await;
             conn.told(rows)
         }
         .boxed()
@@ -109,13 +110,19 @@ impl<'a, DB: Backend + 'static, Row: 'a> Sql<'a, DB, Row> {
         Self: LoadQuery<'a, C, T>,
     {
         async move {
-            conn.start();
+            let limit = conn.start();
             let ended = async {
-                let mut rows = std::pin::pin!(self.load_stream::<T>(conn.driver()).await.map_err(Ended::Failed)?);
-                while let Some(row) = rows.try_next().await.map_err(Ended::Failed)? {
+                let rows = timeout(limit, self.load_stream::<T>(conn.driver())).await.map_err(|_| Ended::Silent)?;
+                let mut rows = std::pin::pin!(rows.map_err(Ended::Failed)?);
+                loop {
+                    // Most rows are there already, and need no timer.
+                    let row = match rows.try_next().now_or_never() {
+                        Some(row) => row,
+                        None => timeout(limit, rows.try_next()).await.map_err(|_| Ended::Silent)?,
+                    };
+                    let Some(row) = row.map_err(Ended::Failed)? else { return Ok(()) };
                     take(row).map_err(Ended::Refused)?;
                 }
-                Ok(())
             }
             .await;
             match ended {
@@ -124,6 +131,7 @@ impl<'a, DB: Backend + 'static, Row: 'a> Sql<'a, DB, Row> {
                     Ok(())
                 }
                 Err(Ended::Failed(error)) => Err(conn.failed(error).into()),
+                Err(Ended::Silent) => Err(conn.silent().into()),
                 // The connection stays marked as busy, and is not given back.
                 Err(Ended::Refused(error)) => Err(error),
             }
@@ -135,6 +143,8 @@ impl<'a, DB: Backend + 'static, Row: 'a> Sql<'a, DB, Row> {
 /// How a stream of rows ended before its end.
 enum Ended<E> {
     Failed(diesel::result::Error),
+    /// Neither a row nor the end came in time.
+    Silent,
     Refused(E),
 }
 
@@ -147,8 +157,8 @@ impl<'a, DB: Backend + 'static> Sql<'a, DB> {
         Self: ExecuteDsl<C>,
     {
         async move {
-            conn.start();
-            let result = self.execute(conn.driver()).await;
+            let limit = conn.start();
+            let result = timeout(limit, self.execute(conn.driver())).await;
             conn.told(result)
         }
         .boxed()

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
-use network_engine::{Driver, Engine, EngineOptions, OpenError};
+use network_engine::{Driver, Engine, EngineOptions, InvalidLocation};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 use testdb::{Options, Server};
@@ -71,7 +71,8 @@ struct Words {
     require: &'static str,
     verify_ca: &'static str,
     verify_full: &'static str,
-    /// Whether `require` looks at the roots, and `verify_ca` not at the name, as libpq has it.
+    /// Whether `require` takes roots and looks at them, and no mode does not, and `verify_ca` leaves the name alone, as
+    /// libpq has it.
     as_libpq: bool,
     /// A question whose answer says that this connection is encrypted.
     is_encrypted: &'static str,
@@ -106,16 +107,20 @@ const MYSQL: Words = Words {
                    WHERE s.variable_name = 'Ssl_cipher' AND s.variable_value = '')",
 };
 
+/// An empty `mode` is one that is not given.
 async fn connect<C: Driver>(
     server: &Server,
     words: &Words,
     mode: &str,
     roots: Option<&Path>,
     host: &str,
-) -> Result<(), OpenError> {
+) -> Result<(), String> {
     let roots = roots.map(|path| format!("&{}={}", words.roots, path.display())).unwrap_or_default();
-    let url = format!("{}?{}={mode}{roots}", server.url(), words.mode).replace("127.0.0.1", host);
-    let engine = Engine::<C>::open(&url.parse().unwrap(), EngineOptions::default(), Vec::new()).await?;
+    let given = if mode.is_empty() { String::new() } else { format!("{}={mode}", words.mode) };
+    let url = format!("{}?{given}{roots}", server.url()).replace("127.0.0.1", host);
+    let location = url.parse().map_err(|error: InvalidLocation| error.to_string())?;
+    let engine = Engine::<C>::open(&location, EngineOptions::default(), Vec::new());
+    let engine = engine.await.map_err(|error| error.to_string())?;
     if mode != words.disable {
         engine.connection().await.unwrap().batch(words.is_encrypted).await.unwrap();
     }
@@ -134,12 +139,14 @@ async fn modes<C: Driver>(words: Words) {
     for (mode, roots, host, expected) in [
         (words.prefer, None, "127.0.0.1", true),
         (words.require, None, "127.0.0.1", true),
-        (words.require, ours, "127.0.0.1", true),
+        (words.require, ours, "127.0.0.1", words.as_libpq),
         (words.verify_ca, ours, "127.0.0.1", words.as_libpq),
         (words.verify_ca, ours, "localhost", true),
         (words.verify_full, ours, "localhost", true),
         (words.disable, None, "127.0.0.1", false),
-        (words.require, theirs, "127.0.0.1", !words.as_libpq),
+        (words.require, theirs, "127.0.0.1", false),
+        ("", ours, "localhost", !words.as_libpq),
+        ("", theirs, "localhost", false),
         (words.verify_ca, theirs, "localhost", false),
         (words.verify_ca, None, "localhost", false),
         (words.verify_full, ours, "127.0.0.1", false),
@@ -147,12 +154,11 @@ async fn modes<C: Driver>(words: Words) {
         (words.verify_full, None, "localhost", false),
     ] {
         let connected = connect::<C>(&server, &words, mode, roots, host).await;
-        let told = connected.as_ref().err().map(ToString::to_string);
-        assert_eq!(connected.is_ok(), expected, "{mode} with {roots:?} to {host}: {told:?}");
+        assert_eq!(connected.is_ok(), expected, "{mode} with {roots:?} to {host}: {connected:?}");
     }
     let missing =
         connect::<C>(&server, &words, words.verify_full, Some(Path::new("/nonexistent.pem")), "localhost").await;
-    assert!(missing.unwrap_err().to_string().contains("/nonexistent.pem"));
+    assert!(missing.unwrap_err().contains("/nonexistent.pem"));
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ impl StorageTarget for MysqlArchive {
     }
 
     async fn clear(&self) -> Result<(), Fault> {
-        self.engine.write(|conn| conn.batch(CLEAR).boxed()).await
+        self.engine.write(|conn| conn.without_limit().batch(CLEAR).boxed()).await
     }
 
     async fn load(&self, items: Vec<StoredItem>) -> Result<(), Fault> {
@@ -188,7 +188,7 @@ impl StorageTarget for MysqlArchive {
         self.engine
             .transaction("", |conn| {
                 let (work, options) = (Arc::clone(&work), Arc::clone(&self.options));
-                async move { load(conn, &work.0, &work.1, options).await }.boxed()
+                async move { load(conn.without_limit(), &work.0, &work.1, options).await }.boxed()
             })
             .await
     }

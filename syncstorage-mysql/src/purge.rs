@@ -36,7 +36,7 @@ pub(crate) async fn purge(engine: &MysqlEngine, now_ms: i64, budget: PurgeBudget
     let mut expired: Vec<BsoKey> = engine
         .read(|conn| {
             let statement = sql::<(BigInt, BigInt, Binary)>(EXPIRED);
-            statement.bind::<BigInt, _>(now_ms).bind::<BigInt, _>(limit).rows(conn)
+            statement.bind::<BigInt, _>(now_ms).bind::<BigInt, _>(limit).rows(conn.without_limit())
         })
         .await?;
     let found = i64::try_from(expired.len()).unwrap_or(limit);
@@ -55,7 +55,7 @@ pub(crate) async fn purge(engine: &MysqlEngine, now_ms: i64, budget: PurgeBudget
                 .bind::<BigInt, _>(before + SPREAD_MS + 1)
                 .bind::<BigInt, _>(before)
                 .bind::<BigInt, _>(few);
-            statement.rows(conn)
+            statement.rows(conn.without_limit())
         })
         .await?;
     for (batch, user) in &stale {
@@ -94,7 +94,7 @@ async fn delete_batch(engine: &MysqlEngine, batch: i64, user: i64) -> Result<(),
     engine
         .transaction(&lock(user), |conn| {
             async move {
-                conn.finish_with(format!(
+                conn.without_limit().finish_with(format!(
                     "DELETE i FROM batch_upload_items i FORCE INDEX (PRIMARY) \
                      WHERE i.batch = {batch} AND i.userid = {user}; \
                      DELETE u FROM batch_uploads u FORCE INDEX (PRIMARY) WHERE u.batch = {batch} AND u.userid = {user}"

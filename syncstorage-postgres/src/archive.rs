@@ -125,7 +125,7 @@ impl StorageTarget for PostgresArchive {
     }
 
     async fn clear(&self) -> Result<(), Fault> {
-        self.engine.write(|conn| conn.batch(CLEAR).boxed()).await
+        self.engine.write(|conn| conn.without_limit().batch(CLEAR).boxed()).await
     }
 
     async fn load(&self, items: Vec<StoredItem>) -> Result<(), Fault> {
@@ -133,7 +133,7 @@ impl StorageTarget for PostgresArchive {
         self.engine
             .transaction("", |conn| {
                 let items = Arc::clone(&items);
-                async move { load(conn, &items).await }.boxed()
+                async move { load(conn.without_limit(), &items).await }.boxed()
             })
             .await
     }

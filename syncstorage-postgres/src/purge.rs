@@ -77,7 +77,10 @@ impl PostgresDb {
         let now = Moment::of(&self.options.clock).now();
         let batches = self
             .engine
-            .write(move |conn| sql::<()>(DELETE_BATCHES).bind::<Timestamptz, _>(now).bind::<BigInt, _>(few).run(conn))
+            .write(move |conn| {
+                let statement = sql::<()>(DELETE_BATCHES).bind::<Timestamptz, _>(now).bind::<BigInt, _>(few);
+                statement.run(conn.without_limit())
+            })
             .await?;
         let batches = i64::try_from(batches).map_err(Fault::internal)?;
         Ok(Purged { bsos: bsos.unsigned_abs(), batches: batches.unsigned_abs(), more: bsos >= limit || batches >= few })
@@ -108,7 +111,7 @@ impl PostgresDb {
                     .bind::<BigInt, _>(limit)
                     .bind::<BigInt, _>(user)
                     .bind::<Integer, _>(collection)
-                    .row(conn)
+                    .row(conn.without_limit())
             })
             .await?;
         Ok(found.map_or((0, START), |(deleted, user, collection)| (deleted, (user, collection))))

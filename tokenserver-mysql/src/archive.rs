@@ -172,7 +172,7 @@ impl TokenTarget for MysqlTokenArchive {
         self.engine
             .transaction("", move |conn| {
                 async move {
-                    let service = service::lock(conn).await?;
+                    let service = service::lock(conn.without_limit()).await?;
                     if accounts {
                         conn.batch("DELETE FROM syncserver_accounts").await?;
                     }
@@ -191,7 +191,7 @@ impl TokenTarget for MysqlTokenArchive {
         self.engine
             .transaction("", |conn| {
                 let items = Arc::clone(&rows);
-                async move { load(conn, &items).await }.boxed()
+                async move { load(conn.without_limit(), &items).await }.boxed()
             })
             .await?;
         // Ends a transaction, so that it stands outside of it. It lowers nothing that a row has.

@@ -42,7 +42,7 @@ pub(crate) async fn replaced_rows(
                 .bind::<BigInt, _>(older_than_ms)
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get))
                 .bind::<BigInt, _>(i64::from(limit));
-            statement.rows(conn)
+            statement.rows(conn.without_limit())
         })
         .await
 }

@@ -154,7 +154,7 @@ impl TokenTarget for PostgresTokenArchive {
         self.engine
             .transaction("", move |conn| {
                 async move {
-                    let service = service::load(conn).await?;
+                    let service = service::load(conn.without_limit()).await?;
                     if accounts {
                         conn.batch("DELETE FROM syncserver_accounts").await?;
                     }
@@ -172,7 +172,7 @@ impl TokenTarget for PostgresTokenArchive {
         self.engine
             .transaction("", |conn| {
                 let items = Arc::clone(&items);
-                async move { load(conn, &items).await }.boxed()
+                async move { load(conn.without_limit(), &items).await }.boxed()
             })
             .await
     }

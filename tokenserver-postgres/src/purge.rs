@@ -52,7 +52,7 @@ pub(crate) async fn replaced_rows(
                 .bind::<BigInt, _>(after.map_or(-1, UserId::get))
                 .bind::<BigInt, _>(RETIRED)
                 .bind::<BigInt, _>(i64::from(limit));
-            statement.rows(conn)
+            statement.rows(conn.without_limit())
         })
         .await
 }

@@ -170,11 +170,12 @@ impl Engine {
             max_size: database.pool_max_size,
             workers: match user {
                 User::Server { workers } => workers,
-                User::Command => 1,
+                User::Command => 0,
             },
             wait_limit: database.connection_timeout,
             lifespan: database.connection_lifespan,
             max_idle: database.connection_max_idle,
+            ..network_engine::EngineOptions::default()
         };
         Ok(match location.kind() {
             Kind::Postgres => Self::Postgres(PostgresEngine::open(location, options, contents.on_postgres()).await?),

@@ -52,6 +52,14 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     None
 }
 
+/// Sends a signal to a child and the children it has.
+pub(crate) fn signal_all(child: &Child, which: Signal) {
+    signal(child, which);
+    for pid in children(child.id()) {
+        let _ = kill_process(pid, which);
+    }
+}
+
 /// Kills a child and the children it has, all of them between one instruction and the next.
 pub(crate) fn kill_all(child: &mut Child) {
     // A parent that is stopped starts no more of them, nor sees the first one go.

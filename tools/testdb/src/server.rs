@@ -2,7 +2,7 @@
 
 use crate::database::with_database;
 use crate::folder::Folder;
-use crate::process::{kill_all, signal, wait};
+use crate::process::{kill_all, signal, signal_all, wait};
 use crate::programs::Programs;
 use crate::session::{Session, Target};
 use crate::{Database, Engine, Options, ServerError, mysql, postgres};
@@ -132,6 +132,20 @@ impl Server {
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             kill_all(&mut child);
+        }
+    }
+
+    /// Has it stand still, as a machine that hangs does: its connections stay, and nobody answers.
+    pub fn freeze(&self) {
+        if let Some(child) = &self.child {
+            signal_all(child, Signal::STOP);
+        }
+    }
+
+    /// Has it go on where it stood still.
+    pub fn thaw(&self) {
+        if let Some(child) = &self.child {
+            signal_all(child, Signal::CONT);
         }
     }
 

@@ -46,6 +46,7 @@ macro_rules! storage_conformance {
             the_pool_has_no_more_connections_than_it_may
             the_first_secret_claims_the_database
             a_rotated_secret_takes_the_place_of_a_previous_one
+            a_secret_may_be_rotated_by_several_at_once
             another_secret_is_refused_and_the_old_one_kept
         } }
         $crate::storage_conformance! { @cases $backend; records {

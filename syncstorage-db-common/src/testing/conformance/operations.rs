@@ -1,5 +1,7 @@
 //! The health of the database, and whose it is.
 
+use std::sync::Arc;
+
 use crate::testing::Backend;
 use crate::{SecretClaim, SecretFingerprint};
 
@@ -43,6 +45,29 @@ pub async fn a_rotated_secret_takes_the_place_of_a_previous_one(backend: &Backen
     assert_eq!(db.claim_secret(&secret("two"), &previous).await.unwrap(), SecretClaim::Rotated);
     assert_eq!(db.claim_secret(&secret("two"), &[]).await.unwrap(), SecretClaim::Same);
     assert_eq!(db.claim_secret(&secret("one"), &[]).await.unwrap(), SecretClaim::Other);
+}
+
+/// Servers that start together after a change of the secret all get on, whichever of them was the first.
+pub async fn a_secret_may_be_rotated_by_several_at_once(backend: &Backend) {
+    let fixture = backend.own_fixture().await;
+    assert_eq!(fixture.db.claim_secret(&secret("0"), &[]).await.unwrap(), SecretClaim::Claimed);
+    for round in 1..=10 {
+        let claims: Vec<_> = (0..6)
+            .map(|_| {
+                let db = Arc::clone(&fixture.db);
+                let (old, new) = (secret(&format!("{}", round - 1)), secret(&format!("{round}")));
+                tokio::spawn(async move { db.claim_secret(&new, &[old]).await.unwrap() })
+            })
+            .collect();
+        let mut rotated = 0;
+        for claim in claims {
+            match claim.await.unwrap() {
+                SecretClaim::Rotated => rotated += 1,
+                claim => assert_eq!(claim, SecretClaim::Same),
+            }
+        }
+        assert_eq!(rotated, 1);
+    }
 }
 
 /// A server with the wrong secret does not take the database from the right one.
