@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use network_engine::{Kind, Location, MysqlEngine, PostgresEngine};
 use ring::rand::{SecureRandom, SystemRandom};
 use sqlite_engine::SqliteLocation;
-use syncstorage_db_common::{Fault, StorageSource, StorageTarget, UNFINISHED};
+use syncstorage_db_common::{Fault, SecretFingerprint, StorageSource, StorageTarget, UNFINISHED};
 use syncstorage_mysql::MysqlArchive;
 use syncstorage_postgres::PostgresArchive;
 use syncstorage_sqlite::{OthersSource, SqliteArchive, SqliteSource};
@@ -139,9 +139,11 @@ impl Whole {
         Ok(())
     }
 
-    /// Takes the note away.
+    /// Takes the note away, and that of the master secret: which one goes with what is in them now, the next start of a
+    /// server says. A machine's first start, before anything was brought to it, may have made another.
     pub async fn end(&self) -> Result<(), BackendError> {
         for engine in &self.engines {
+            engine.set_note(SecretFingerprint::NOTE, None).await?;
             engine.set_note(UNFINISHED, None).await?;
         }
         Ok(())

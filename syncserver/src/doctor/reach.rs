@@ -116,7 +116,7 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
         return;
     }
     let url = format!("{public}{}", version_path());
-    match itself(http.send("GET", &url, &[], None, is_local(&settings.public_url))) {
+    match itself(http.send("GET", &url, &[], None, is_local(&settings.public_url.host))) {
         Ok(there) if there.instance == here.instance => report.ok(PUBLIC, format!("{public} leads to this very server")),
         Ok(_) => report.warn(
             PUBLIC,
@@ -136,8 +136,8 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
             return;
         }
     }
-    if !settings.public_url.explicit && !is_local(&settings.public_url) {
-        report.warn(PUBLIC, format!("not set, so that {public} is only derived: set it to the URL that clients use"));
+    if !settings.public_url.explicit && !(is_local(&settings.public_url.host) && is_local(&settings.host)) {
+        report.warn(PUBLIC, format!("not set, so that clients are sent to {public}: set it to the URL that they use"));
     }
     if settings.tokenserver.enabled {
         sign_in(http, settings, report);
@@ -180,7 +180,7 @@ fn itself(answer: Result<Answer, String>) -> Result<Itself, String> {
 fn sign_in(http: &Http, settings: &Settings, report: &mut Report<'_>) {
     const SIGN_IN: &str = "sign-in";
     let url = format!("{}/1.0/sync/1.5", settings.public_url);
-    match http.send("GET", &url, &[], None, is_local(&settings.public_url)) {
+    match http.send("GET", &url, &[], None, is_local(&settings.public_url.host)) {
         Ok(answer) if answer.status == 401 && answer.json()["status"] == "error" => {
             report.ok(SIGN_IN, format!("the tokenserver answers at {url}"));
         }
@@ -290,14 +290,14 @@ impl Client<'_> {
         let header = authorization(&token, method, self.base, &path).map_err(|error| error.to_string())?;
         let headers = [("Authorization", header.as_str()), ("Content-Type", "application/json")];
         let url = format!("{}{path}", self.base);
-        let answer = self.http.send(method, &url, &headers, body, is_local(self.base));
+        let answer = self.http.send(method, &url, &headers, body, is_local(&self.base.host));
         answer.map_err(|error| format!("{url} does not answer: {error}"))
     }
 }
 
-/// Whether a URL names this machine.
-fn is_local(url: &BaseUrl) -> bool {
-    let host = url.host.trim_start_matches('[').trim_end_matches(']');
+/// Whether a host's name or address is that of the machine itself, and of no other.
+fn is_local(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

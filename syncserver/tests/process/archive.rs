@@ -376,3 +376,20 @@ async fn users_whom_this_server_would_not_know_are_named_by_an_import() {
     assert!(imported.contains("1 rows of users are of the domain \"elsewhere.example\""), "{imported}");
     assert_eq!(imported.matches("rows of users are of the domain").count(), 1, "{imported}");
 }
+
+/// As a package starts it, before anything was brought to it.
+#[tokio::test]
+async fn a_server_that_made_a_secret_of_its_own_takes_the_old_one_after_a_restore() {
+    let (old, new) = (Folder::new(), Folder::on_backend());
+    used(&old).await.stop();
+    let file = old.path("backup");
+    done(&old, &["backup", text(&file)]);
+    new.start_with(&[("SYNC_MASTER_SECRET", "a secret that was made at the first start")]).stop();
+    new.refusal(&[]).names(&["another master secret"]);
+    done(&new, &["restore", text(&file)]);
+    let server = new.start();
+    assert_eq!(server.user(1).await.kept("7").await, "payload 7 🦊");
+    server.stop();
+    new.refusal(&[("SYNC_MASTER_SECRET", "a secret that was made at the first start")])
+        .names(&["another master secret"]);
+}

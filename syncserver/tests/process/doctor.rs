@@ -319,6 +319,16 @@ fn a_public_url_that_leads_elsewhere_is_told() {
 }
 
 #[test]
+fn a_server_for_others_without_a_public_url_is_warned_about() {
+    let open = [("SYNC_HOST", "0.0.0.0")];
+    let findings = Deployment::start(&open).findings(&open);
+    let warned = |(check, status, message): &(String, String, String)| {
+        check == "public_url" && status == "warn" && message.contains("clients are sent to http://127.0.0.1:")
+    };
+    assert!(findings.iter().any(warned), "{findings:#?}");
+}
+
+#[test]
 fn a_proxy_that_passes_everything_on_is_well() {
     let findings = behind(usize::MAX, |head| head);
     assert_fails(&findings, &[], &[]);
