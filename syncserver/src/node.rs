@@ -1,15 +1,17 @@
 //! Other storage nodes, as this server speaks to them: with a token that it makes for itself.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::http::Method;
 use hawk::{Credentials, Key, RequestBuilder, SHA256};
+use ring::rand::{SecureRandom, SystemRandom};
 use syncstorage_db_common::{BoxedError, Clock, Db, DbError, Fault, Precondition, UserId};
 use tokenserver_db_common::Node;
 
 use crate::causes::chain;
 use crate::detached;
+use crate::hex::hex;
 use crate::settings::BaseUrl;
 use crate::token::{MintedToken, TokenKeys, TokenPayload};
 
@@ -91,7 +93,13 @@ impl Nodes {
              (setting: master_secret; SYNC_MASTER_SECRET)",
         )?;
         let token = keys.mint(payload).ok_or("the system has no random numbers")?;
-        let header = authorization(&token, Method::DELETE.as_str(), &node.parse()?, &format!("/1.5/{uid}"))?;
+        let header = authorization(
+            &token,
+            Method::DELETE.as_str(),
+            &node.parse()?,
+            &format!("/1.5/{uid}"),
+            self.clock.now_ms(),
+        )?;
         let status = detached::run(move || {
             let agent = ureq::Agent::config_builder()
                 .timeout_global(Some(TIMEOUT))
@@ -106,16 +114,19 @@ impl Nodes {
 }
 
 /// The header `Authorization` of a request that is signed with a token. `path`: with its query, below that of `base`.
+/// `now_ms`: since the epoch.
 pub(crate) fn authorization(
     token: &MintedToken,
     method: &str,
     base: &BaseUrl,
     path: &str,
+    now_ms: i64,
 ) -> Result<String, BoxedError> {
     let path = format!("{}{path}", base.path);
     let credentials = Credentials { id: token.id.clone(), key: Key::new(token.key.as_bytes(), SHA256)? };
-    let now = SystemTime::now();
-    let nonce = format!("{now:?}").chars().filter(char::is_ascii_digit).collect::<String>();
+    let now = UNIX_EPOCH + Duration::from_millis(now_ms.unsigned_abs());
+    let mut nonce = [0; 8];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| "the system has no random numbers")?;
     let request = RequestBuilder::new(method, &base.host, base.port, &path).request();
-    Ok(format!("Hawk {}", request.make_header_full(&credentials, now, nonce)?))
+    Ok(format!("Hawk {}", request.make_header_full(&credentials, now, hex(&nonce))?))
 }

@@ -279,15 +279,16 @@ struct Client<'a> {
 impl Client<'_> {
     /// `target`: behind the path of the user.
     fn send(&self, method: &str, target: &str, body: Option<&str>) -> Result<Answer, String> {
+        let now_ms = Clock::system().now_ms();
         let payload = TokenPayload {
             uid: NOBODY,
             node: self.base.to_string(),
-            expires: (Clock::system().now_ms() / 1000 + TOKEN_SECONDS) as f64,
+            expires: (now_ms / 1000 + TOKEN_SECONDS) as f64,
             ..TokenPayload::default()
         };
         let token = self.keys.mint(payload).ok_or("the system has no random numbers")?;
         let path = format!("/1.5/{NOBODY}{target}");
-        let header = authorization(&token, method, self.base, &path).map_err(|error| error.to_string())?;
+        let header = authorization(&token, method, self.base, &path, now_ms).map_err(|error| error.to_string())?;
         let headers = [("Authorization", header.as_str()), ("Content-Type", "application/json")];
         let url = format!("{}{path}", self.base);
         let answer = self.http.send(method, &url, &headers, body, is_local(&self.base.host));
