@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use syncstorage_db_common::Clock;
+use tokenserver_db_common::same_url;
 
 use super::Report;
 use crate::backend::{self, Attached, BackendError};
@@ -180,11 +181,10 @@ pub(super) async fn nodes(settings: &Settings, databases: Option<&Attached>, rep
         Err(error) => return report.fail(NODES, chain(&error)),
     };
     let own = settings.public_url.to_string();
-    let is_own = |url: &str| url.trim_end_matches('/') == own;
     let open = nodes.iter().filter(|node| !node.downed && !node.backoff && node.capacity > node.current_load).count();
     match nodes.as_slice() {
         [] => report.ok(NODES, "none: all users are on public_url"),
-        [only] if settings.syncstorage.enabled && !is_own(&only.url) => report.warn(
+        [only] if settings.syncstorage.enabled && !same_url(&only.url, &own) => report.warn(
             NODES,
             format!(
                 "users are sent to {}, which is the only row of the table nodes, and not to {own} (public_url)",

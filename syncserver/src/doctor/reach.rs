@@ -136,7 +136,8 @@ pub(super) fn server(settings: &Settings, secret: Option<&Secret>, http: &Http, 
             return;
         }
     }
-    if !settings.public_url.explicit && !(is_local(&settings.public_url.host) && is_local(&settings.host)) {
+    let is_for_others = !is_local(&settings.public_url.host) || !is_local(&settings.host);
+    if is_for_others && !settings.public_url.explicit {
         report.warn(PUBLIC, format!("not set, so that clients are sent to {public}: set it to the URL that they use"));
     }
     if settings.tokenserver.enabled {
