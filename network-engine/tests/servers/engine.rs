@@ -1,74 +1,16 @@
 //! The engine on real servers: what holds for both kinds, and what happens when a server goes away.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use network_engine::{Connection, Driver, Engine, EngineOptions, Location, OpenError};
+use network_engine::{Connection, Engine, EngineOptions, Location, OpenError};
 use syncstorage_db_common::{Fault, SecretClaim, SecretFingerprint};
 use testdb::{Database, Options, Server};
 
-/// Both kinds of servers, for a test that is written once.
-trait Kind: Driver {
-    const ENGINE: testdb::Engine;
-    /// A statement that takes two seconds.
-    const SLOW: &str;
-    /// Has a connection wait a second at most for a lock.
-    const IMPATIENT: &str;
-    /// Asks a server for its socket, or the folder that it is in.
-    const SOCKET: &str;
-    /// The parameter of a URL that names it.
-    const SOCKET_PARAMETER: &str;
-
-    fn database() -> Database;
-}
-
-impl Kind for AsyncPgConnection {
-    const ENGINE: testdb::Engine = testdb::Engine::Postgres;
-    const SLOW: &str = "SELECT pg_sleep(2)";
-    const IMPATIENT: &str = "SET lock_timeout = '1s'";
-    const SOCKET: &str = "SHOW unix_socket_directories";
-    const SOCKET_PARAMETER: &str = "host";
-
-    fn database() -> Database {
-        testdb::postgres()
-    }
-}
-
-impl Kind for AsyncMysqlConnection {
-    const ENGINE: testdb::Engine = testdb::Engine::Mysql;
-    const SLOW: &str = "DO SLEEP(2)";
-    const IMPATIENT: &str = "SET innodb_lock_wait_timeout = 1";
-    const SOCKET: &str = "SELECT @@socket";
-    const SOCKET_PARAMETER: &str = "socket";
-
-    fn database() -> Database {
-        testdb::mysql()
-    }
-}
-
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test::<diesel_async::AsyncPgConnection>().await;
-            })*
-        }
-
-        mod mysql {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test::<diesel_async::AsyncMysqlConnection>().await;
-            })*
-        }
-    };
-}
+use crate::kind::{Kind, on_both};
 
 on_both! {
     an_engine_opens_an_empty_database_and_opens_it_again

@@ -1,7 +1,5 @@
 //! How workers and the work in the background share the connections.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 

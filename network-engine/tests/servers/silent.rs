@@ -1,64 +1,15 @@
 //! Servers that are there and do not answer, on both kinds.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel_async::{AsyncMysqlConnection, AsyncPgConnection};
 use futures_util::FutureExt;
-use network_engine::{Driver, Engine, EngineOptions, Location, OpenError};
+use network_engine::{Engine, EngineOptions, Location, OpenError};
 use syncstorage_db_common::Fault;
-use testdb::{Database, Options, Server};
+use testdb::{Options, Server};
 
-/// Both kinds of servers, for a test that is written once.
-trait Kind: Driver {
-    const ENGINE: testdb::Engine;
-    const SCHEME: &str;
-    /// A statement that takes longer than [`LIMIT`].
-    const SLOW: &str;
-
-    fn database() -> Database;
-}
-
-impl Kind for AsyncPgConnection {
-    const ENGINE: testdb::Engine = testdb::Engine::Postgres;
-    const SCHEME: &str = "postgres";
-    const SLOW: &str = "SELECT pg_sleep(6)";
-
-    fn database() -> Database {
-        testdb::postgres()
-    }
-}
-
-impl Kind for AsyncMysqlConnection {
-    const ENGINE: testdb::Engine = testdb::Engine::Mysql;
-    const SCHEME: &str = "mysql";
-    const SLOW: &str = "DO SLEEP(6)";
-
-    fn database() -> Database {
-        testdb::mysql()
-    }
-}
-
-macro_rules! on_both {
-    ($($test:ident)*) => {
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test::<diesel_async::AsyncPgConnection>().await;
-            })*
-        }
-
-        mod mysql {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test::<diesel_async::AsyncMysqlConnection>().await;
-            })*
-        }
-    };
-}
+use crate::kind::{Kind, on_both};
 
 on_both! {
     a_frozen_server_is_unavailable_and_back_by_itself
@@ -121,9 +72,9 @@ async fn a_frozen_server_is_unavailable_and_back_by_itself<C: Kind>() {
 async fn a_slow_statement_is_given_up_unless_it_is_said_to_be_long<C: Kind>() {
     let database = C::database();
     let engine = open::<C>(database.url()).await;
-    let limited = unavailable(engine.write::<_, Fault, _>(|conn| conn.batch(C::SLOW).boxed()));
-    let long = engine.write::<_, Fault, _>(|conn| conn.without_limit().batch(C::SLOW).boxed());
-    let snapshot = async { engine.snapshot().await?.batch(C::SLOW).await };
+    let limited = unavailable(engine.write::<_, Fault, _>(|conn| conn.batch(C::VERY_SLOW).boxed()));
+    let long = engine.write::<_, Fault, _>(|conn| conn.without_limit().batch(C::VERY_SLOW).boxed());
+    let snapshot = async { engine.snapshot().await?.batch(C::VERY_SLOW).await };
     let (why, long, snapshot) = tokio::join!(limited, long, snapshot);
     assert!(why.contains("did not answer a statement"), "{why}");
     long.unwrap();
