@@ -55,7 +55,7 @@ pub trait TokenDb: Send + Sync {
     ///   is committed, so that a place is given once;
     /// - a refusal still commits the `replaced_at` of older rows that the plan names.
     ///
-    /// A plan that [writes nothing](crate::rules::Plan::writes) needs no lock: it may be made from any one committed
+    /// A plan that [writes nothing](crate::rules::Plan::settled) needs no lock: it may be made from any one committed
     /// state, and is the answer.
     async fn sign_in(&self, request: &SignIn) -> Result<SignedIn, TokenError>;
 

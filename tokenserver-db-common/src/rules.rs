@@ -60,7 +60,7 @@ pub enum Outcome {
     Insert(NewRow),
     /// Refused.
     Refuse(Refusal),
-    /// [`TokenError::RetiredWithoutNode`](crate::TokenError::RetiredWithoutNode).
+    /// [`TokenError::RetiredWithoutNode`].
     RetiredWithoutNode,
 }
 
