@@ -29,6 +29,11 @@ impl<C: Driver> Connection<C> {
         Self { object: Some(object), limit, busy: false, in_transaction: false, trouble: None, finish: None }
     }
 
+    /// From now on a statement may take so many times as long.
+    pub(crate) const fn multiply_limit(&mut self, factor: u32) {
+        self.limit = self.limit.saturating_mul(factor);
+    }
+
     /// From now on a statement may take as long as it needs: for work on much data, which no client waits for.
     pub const fn without_limit(&mut self) -> &mut Self {
         self.limit = Duration::MAX;

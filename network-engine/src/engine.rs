@@ -19,9 +19,13 @@ use crate::{migrate, secret};
 /// given back is another matter.
 const MOST_ATTEMPTS: u32 = 10;
 
-/// How long a statement may take, besides what it may wait for a lock: the answer is to be there before a proxy gives the
-/// request up, as most do after a minute.
+/// How long a statement that reads may take, besides what it may wait for a lock: the answer is to be there before a proxy
+/// gives the request up, as most do after a minute.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Where work writes, its statements have so many times as long: it takes back what a slow machine had nearly done, and
+/// the client would begin all of it anew, for ever perhaps.
+const WRITES_TAKE: u32 = 10;
 
 /// How often work is begun anew on another connection.
 const MOST_CONNECTIONS: u32 = 2;
@@ -36,8 +40,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// How long an operation waits for a connection, a connection for its server, and a statement for a lock.
     pub wait_limit: Duration,
-    /// How long a statement may take besides: then its connection is given up. For all but what is said to be
-    /// [without a limit](Connection::without_limit).
+    /// How long a statement that reads may take besides, and a tenth of what one that writes may: then its connection is
+    /// given up. For all but what is said to be [without a limit](Connection::without_limit).
     pub statement_limit: Duration,
     /// The age at which a connection is replaced.
     pub lifespan: Option<Duration>,
@@ -197,6 +201,7 @@ impl<C: Driver> Engine<C> {
         let mut attempt = Attempts::new();
         loop {
             let mut conn = self.connection().await?;
+            conn.multiply_limit(WRITES_TAKE);
             let result = work(&mut conn).await;
             if result.is_ok() || !self.again(conn, &mut attempt, false).await {
                 return result;
@@ -215,6 +220,7 @@ impl<C: Driver> Engine<C> {
         let mut attempt = Attempts::new();
         loop {
             let mut conn = self.connection().await?;
+            conn.multiply_limit(WRITES_TAKE);
             let mut committing = false;
             let result: Result<T, E> = async {
                 conn.begin(first).await?;

@@ -80,10 +80,7 @@ impl SqliteEngine {
         };
         let mut conn = open::writer(&path, options.busy_timeout, temporary.is_none())?;
         let components: Vec<_> = std::iter::once(("engine", MIGRATIONS)).chain(components).collect();
-        // To run them takes SQLite's lock, even where there is nothing to do.
-        if !migrate::pending(&mut conn, &path, &components)?.is_empty() {
-            migrate::run(&mut conn, &path, components)?;
-        }
+        migrate::run(&mut conn, &path, components)?;
         let refused = |reason: String| OpenError::Refused { path: path.clone(), reason };
         let writer =
             Writer::start(conn, options.write_queue, options.wait_limit).map_err(|error| refused(error.to_string()))?;

@@ -20,7 +20,7 @@ pub(crate) fn run(
     path: &Path,
     components: Vec<(&str, EmbeddedMigrations)>,
 ) -> Result<(), OpenError> {
-    // Nearly always, so that the lock is not asked for.
+    // Nearly always: then nobody's lock is waited for.
     if pending(conn, path, &components)?.is_empty() {
         return Ok(());
     }

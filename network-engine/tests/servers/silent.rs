@@ -13,7 +13,7 @@ use crate::kind::{Kind, on_both};
 
 on_both! {
     a_frozen_server_is_unavailable_and_back_by_itself
-    a_slow_statement_is_given_up_unless_it_is_said_to_be_long
+    a_slow_read_is_given_up_unless_it_is_said_to_be_long
     a_server_that_accepts_and_says_nothing_is_out_of_reach
     a_pool_that_is_exhausted_is_told_from_a_server_that_is_silent
 }
@@ -69,14 +69,16 @@ async fn a_frozen_server_is_unavailable_and_back_by_itself<C: Kind>() {
     }
 }
 
-async fn a_slow_statement_is_given_up_unless_it_is_said_to_be_long<C: Kind>() {
+async fn a_slow_read_is_given_up_unless_it_is_said_to_be_long<C: Kind>() {
     let database = C::database();
     let engine = open::<C>(database.url()).await;
-    let limited = unavailable(engine.write::<_, Fault, _>(|conn| conn.batch(C::VERY_SLOW).boxed()));
-    let long = engine.write::<_, Fault, _>(|conn| conn.without_limit().batch(C::VERY_SLOW).boxed());
+    let limited = unavailable(engine.read::<_, Fault, _>(|conn| conn.batch(C::VERY_SLOW).boxed()));
+    let write = engine.write::<_, Fault, _>(|conn| conn.batch(C::VERY_SLOW).boxed());
+    let long = engine.read::<_, Fault, _>(|conn| conn.without_limit().batch(C::VERY_SLOW).boxed());
     let snapshot = async { engine.snapshot().await?.batch(C::VERY_SLOW).await };
-    let (why, long, snapshot) = tokio::join!(limited, long, snapshot);
+    let (why, write, long, snapshot) = tokio::join!(limited, write, long, snapshot);
     assert!(why.contains("did not answer a statement"), "{why}");
+    write.unwrap();
     long.unwrap();
     snapshot.unwrap();
 }
