@@ -2,17 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#[path = "common/proxy.rs"]
-mod proxy;
-
 use std::sync::Arc;
 
 use network_engine::{EngineOptions, Location, PostgresEngine};
-use proxy::Proxy;
 use syncstorage_db_common::testing::{Fields, TestUser, change, id};
 use syncstorage_db_common::{BsoQuery, Cursor, DbOptions, Precondition, Quota, Sort};
 use syncstorage_postgres::{COMPONENT, MIGRATIONS, PostgresDb};
-use testdb::Database;
+use testdb::{Database, RoundTrips};
 
 const NONE: Precondition = Precondition::None;
 
@@ -25,7 +21,7 @@ async fn read(user: &TestUser, collection: &str, query: &BsoQuery) -> Option<Cur
 }
 
 struct Counted {
-    proxy: Proxy,
+    round_trips: RoundTrips,
     user: TestUser,
     table: Vec<(String, u64)>,
 }
@@ -33,15 +29,12 @@ struct Counted {
 impl Counted {
     /// With one connection, so that it is warm after its first use.
     async fn open(database: &Database, quota: Option<Quota>) -> Self {
-        let url = database.url();
-        let (before, rest) = url.split_once("127.0.0.1:").unwrap();
-        let (port, after) = rest.split_once('/').unwrap();
-        let proxy = Proxy::start(format!("127.0.0.1:{port}"));
-        let location: Location = format!("{before}{}/{after}", proxy.address()).parse().unwrap();
+        let round_trips = RoundTrips::before(database);
+        let location: Location = round_trips.url().parse().unwrap();
         let options = EngineOptions { max_size: 1, ..EngineOptions::default() };
         let engine = PostgresEngine::open(&location, options, vec![(COMPONENT, MIGRATIONS)]).await.unwrap();
         let db = Arc::new(PostgresDb::new(engine, DbOptions { quota, ..DbOptions::default() }));
-        Self { proxy, user: TestUser { db, id: 1.try_into().unwrap() }, table: Vec::new() }
+        Self { round_trips, user: TestUser { db, id: 1.try_into().unwrap() }, table: Vec::new() }
     }
 
     /// Does it twice, and counts the second time.
@@ -51,9 +44,9 @@ impl Counted {
     }
 
     async fn count_once<T>(&mut self, name: &str, work: impl AsyncFn(&TestUser) -> T) -> T {
-        let before = self.proxy.turns();
+        let before = self.round_trips.count();
         let value = work(&self.user).await;
-        self.table.push((name.to_owned(), self.proxy.turns() - before));
+        self.table.push((name.to_owned(), self.round_trips.count() - before));
         value
     }
 

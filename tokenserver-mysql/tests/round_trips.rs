@@ -2,14 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-// The storage has the same question.
-#[path = "../../syncstorage-mysql/tests/round_trips/proxy.rs"]
-mod proxy;
-
 use std::sync::Arc;
 
 use network_engine::{EngineOptions, MysqlEngine};
-use proxy::Proxy;
+use testdb::RoundTrips;
 use tokenserver_db_common::{Account, Agent, DEVICE_INTERVAL_MS, SignIn, TokenAdmin, TokenDb};
 use tokenserver_mysql::{COMPONENT, MIGRATIONS, MysqlTokenDb};
 
@@ -21,17 +17,15 @@ fn request(email: &str, generation: i64, client_state: &str) -> SignIn {
 #[tokio::test]
 async fn a_sign_in_keeps_to_its_round_trips() {
     let database = testdb::mysql();
-    let (access, place) = database.url().rsplit_once('@').unwrap();
-    let (server, rest) = place.split_once('/').unwrap();
-    let proxy = Proxy::before(server);
-    let url = format!("{access}@{}/{rest}", proxy.address());
+    let round_trips = RoundTrips::before(&database);
     let options = EngineOptions { max_size: 1, ..EngineOptions::default() };
-    let engine = MysqlEngine::open(&url.parse().unwrap(), options, vec![(COMPONENT, MIGRATIONS)]).await.unwrap();
+    let engine =
+        MysqlEngine::open(&round_trips.url().parse().unwrap(), options, vec![(COMPONENT, MIGRATIONS)]).await.unwrap();
     let db = MysqlTokenDb::new(engine);
     let counted = async |request: SignIn| {
-        let before = proxy.turns();
+        let before = round_trips.count();
         let let_in = db.sign_in(&request).await.is_ok();
-        (let_in, proxy.turns() - before)
+        (let_in, round_trips.count() - before)
     };
     let without_nodes = [("new", 6), ("same", 1), ("refused", 1), ("newer", 4), ("new key", 6)];
     // A place on a node takes two more: the lock, and the nodes.
@@ -61,9 +55,9 @@ async fn a_sign_in_keeps_to_its_round_trips() {
     // A device that was noted within the day is asked for once more by a process that does not know it, and no more.
     let (uid, agent) = (db.sign_in(&request("0true@x", 12, "bb")).await.unwrap().uid, Agent::of("Firefox/153.0"));
     for (now, most) in [(0, 8), (1, 1), (DEVICE_INTERVAL_MS - 1, 1), (DEVICE_INTERVAL_MS, 4)] {
-        let before = proxy.turns();
+        let before = round_trips.count();
         db.note_device(uid, &agent, now).await.unwrap();
-        let turns = proxy.turns() - before;
+        let turns = round_trips.count() - before;
         assert!((1..=most).contains(&turns), "{now}: {turns}");
     }
 }

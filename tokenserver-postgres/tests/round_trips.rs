@@ -3,13 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#[path = "../../syncstorage-postgres/tests/common/proxy.rs"]
-mod proxy;
-
 use std::sync::Arc;
 
 use network_engine::{EngineOptions, Location, PostgresEngine};
-use proxy::Proxy;
+use testdb::RoundTrips;
 use tokenserver_db_common::{Account, Agent, DEVICE_INTERVAL_MS, SignIn, TokenAdmin, TokenDb};
 use tokenserver_postgres::{COMPONENT, MIGRATIONS, PostgresTokenDb};
 
@@ -21,10 +18,8 @@ fn request(email: &str, generation: i64, client_state: &str) -> SignIn {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_in_that_changes_nothing_is_one_round_trip() {
     let database = testdb::postgres();
-    let (before, rest) = database.url().split_once("127.0.0.1:").unwrap();
-    let (port, after) = rest.split_once('/').unwrap();
-    let proxy = Proxy::start(format!("127.0.0.1:{port}"));
-    let location: Location = format!("{before}{}/{after}", proxy.address()).parse().unwrap();
+    let round_trips = RoundTrips::before(&database);
+    let location: Location = round_trips.url().parse().unwrap();
     // One connection, so that it is warm after its first use.
     let options = EngineOptions { max_size: 1, ..EngineOptions::default() };
     let engine = PostgresEngine::open(&location, options, vec![(COMPONENT, MIGRATIONS)]).await.unwrap();
@@ -41,19 +36,19 @@ async fn a_sign_in_that_changes_nothing_is_one_round_trip() {
         ("a new user", request("b@x", 4, "bb"), 5),
         ("a new key", request("b@x", 5, "cc"), 5),
     ] {
-        let before = proxy.turns();
+        let before = round_trips.count();
         let answer = db.sign_in(&request).await;
         assert_eq!(answer.is_ok(), name != "refused", "{name}");
-        assert_eq!(proxy.turns() - before, expected, "{name}");
+        assert_eq!(round_trips.count() - before, expected, "{name}");
     }
     // A device that was noted within the day is asked for once more by a process that does not know it, and no more.
     let (uid, agent) = (db.sign_in(&request("b@x", 5, "cc")).await.unwrap().uid, Agent::of("Firefox/153.0"));
     for (now, expected) in [(0, 0), (1, 1), (DEVICE_INTERVAL_MS - 1, 1), (DEVICE_INTERVAL_MS, 2)] {
         for warm in [Agent::of("warm"), agent.clone()] {
-            let before = proxy.turns();
+            let before = round_trips.count();
             db.note_device(uid, &warm, now).await.unwrap();
             if now > 0 {
-                assert_eq!(proxy.turns() - before, expected, "{now}");
+                assert_eq!(round_trips.count() - before, expected, "{now}");
             }
         }
     }

@@ -5,10 +5,13 @@
 //! empty database on one of them by [`postgres`] or [`mysql`]. A test that needs a server to itself, to stop it or to
 //! have it speak TLS, starts a [`Server`].
 //!
+//! [`RoundTrips`] counts how often a program asks its database and waits for the answer.
+//!
 //! For tests of servers of other kinds there are [`free_port`] and [`Killed`].
 //!
 //! What is meant for tests panics with a sentence when it fails; [`Server::try_start`] is for programs.
 
+mod counter;
 mod database;
 mod engine;
 mod error;
@@ -22,6 +25,7 @@ mod programs;
 mod server;
 mod session;
 
+pub use counter::RoundTrips;
 pub use database::{Database, mysql, postgres};
 pub use engine::{Engine, UnknownEngine};
 pub use error::ServerError;

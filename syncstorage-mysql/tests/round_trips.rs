@@ -2,19 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#[path = "../common/mod.rs"]
 mod common;
-mod proxy;
 
 use std::sync::Arc;
 
-use proxy::Proxy;
 use syncstorage_db_common::testing::{Fields, TestUser, change, id, name};
 use syncstorage_db_common::{
     BatchId, Bso, BsoChange, BsoId, BsoQuery, CollectionRef, Cursor, Db, DbOptions, Precondition, PurgeBudget, Quota,
     Sort, UserId,
 };
 use syncstorage_mysql::MysqlDb;
+use testdb::RoundTrips;
 
 const READ: u64 = 1;
 const WRITE: u64 = 5;
@@ -22,7 +20,7 @@ const WRITE: u64 = 5;
 const NONE: Precondition = Precondition::None;
 
 struct Counted {
-    proxy: Proxy,
+    round_trips: RoundTrips,
     user: TestUser,
     table: Vec<(String, u64, u64)>,
 }
@@ -40,9 +38,9 @@ impl Counted {
         let mut turns = 0;
         for _ in 0..3 {
             let prepared = prepare(&self.user).await;
-            let before = self.proxy.turns();
+            let before = self.round_trips.count();
             operation(&self.user, prepared).await;
-            turns = self.proxy.turns() - before;
+            turns = self.round_trips.count() - before;
         }
         self.table.push((what.to_owned(), turns, budget));
     }
@@ -205,16 +203,11 @@ async fn every_operation_keeps_to_its_round_trips() {
     let mut over = Vec::new();
     for quota in [None, Some(Quota { limit: 1_000_000_000, enforce: true })] {
         let database = testdb::mysql();
-        // What stands between the last @ and the / after it.
-        let (access, place) = database.url().rsplit_once('@').unwrap();
-        let (server, rest) = place.split_once('/').unwrap();
-        let proxy = Proxy::before(server);
-        // TLS would hide nothing, but cost time.
-        let url = format!("{access}@{}/{rest}", proxy.address());
-        let engine = common::engine(&url, 1).await;
+        let round_trips = RoundTrips::before(&database);
+        let engine = common::engine(round_trips.url(), 1).await;
         let db: Arc<dyn Db> = Arc::new(MysqlDb::new(engine, DbOptions { quota, ..DbOptions::default() }));
         let user = TestUser { db, id: UserId::try_from(1).unwrap() };
-        let mut counted = Counted { proxy, user, table: Vec::new() };
+        let mut counted = Counted { round_trips, user, table: Vec::new() };
         measure(&mut counted).await;
         println!("\nround trips, quota: {}", quota.is_some());
         for (what, turns, budget) in &counted.table {
