@@ -15,7 +15,7 @@ async fn no_backup_takes_the_place_of_what_the_server_needs() {
     let secret = folder.write("secret", SECRET);
     let others = ["certificate", "key", "roots", "settings.toml"].map(|name| folder.write(name, ""));
     let [certificate, key, roots, settings] = &others;
-    let users = format!("postgres://127.0.0.1:9/users?sslrootcert={roots}");
+    let users = format!("postgres://127.0.0.1:9/users?sslrootcert={roots}&sslmode=verify-full");
     let database = folder.database();
     let beside = |end: &str| format!("{}{end}", database.display());
     let (hard, soft) = (folder.path("hard"), folder.path("soft"));
