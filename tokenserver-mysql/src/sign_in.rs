@@ -53,8 +53,8 @@ pub(crate) async fn sign_in(engine: &MysqlEngine, request: &SignIn) -> Result<Si
         .await?
 }
 
-/// The service and what the operator has said of the account, with each row of it; one row without a user where it has none. The users are only counted for
-/// that one, and only where their number matters.
+/// The service and what the operator has said of the account, with each row of it; one row without a user where it has
+/// none. The users are only counted for that one, and only where their number matters.
 async fn make_plan(conn: &mut Conn, request: &SignIn) -> Result<(i64, Plan), Fault> {
     type Columns = (BigInt, Bool, BigInt, Nullable<Text>, Nullable<columns::UserRow>);
     type Values = (i64, bool, i64, Option<String>, Option<UserRow>);

@@ -54,32 +54,29 @@ fn node_url(text: &str) -> Result<(String, String), String> {
     Ok((old.trim_end_matches('/').to_owned(), new.trim_end_matches('/').to_owned()))
 }
 
+/// Hands over what the databases are to be filled with.
+pub(super) type Produce = Box<dyn FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send>;
+
 impl Filling {
     /// Fills the databases of the settings with what `produce` hands over; `what` is a noun, such as "restore". How much
     /// it was, and where it is now.
-    pub(super) async fn fill<P>(
+    pub(super) async fn fill(
         self,
         settings: &Settings,
         what: &'static str,
         origin: Origin,
-        produce: P,
-    ) -> Result<(Counts, String), String>
-    where
-        P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
-    {
+        produce: Produce,
+    ) -> Result<(Counts, String), String> {
         self.try_to_fill(settings, what, origin, produce).await.map_err(|error| with_room(settings, error))
     }
 
-    async fn try_to_fill<P>(
+    async fn try_to_fill(
         self,
         settings: &Settings,
         what: &'static str,
         origin: Origin,
-        produce: P,
-    ) -> Result<(Counts, String), String>
-    where
-        P: FnOnce(&mut dyn Sink<Item>) -> Result<(), String> + Send + 'static,
-    {
+        produce: Produce,
+    ) -> Result<(Counts, String), String> {
         let failed = |error: BackendError| error.to_string();
         check_renames(&origin.nodes, &self.node_url).map_err(|error| format!("{error}. Nothing was done"))?;
         let whole = Whole::open(settings).await.map_err(failed)?;

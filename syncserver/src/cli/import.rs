@@ -40,12 +40,17 @@ pub(super) async fn run(settings: &Settings, arguments: Arguments) -> Result<(),
     let sifted = Arc::new(Mutex::new((0, BTreeMap::new())));
     let told = Arc::clone(&sifted);
     let (counts, place) = filling
-        .fill(settings, "import", origin, move |sink| {
-            let mut sieve = Sieve::new(sink);
-            sources.dump_here(Clock::system().now_ms(), &mut sieve)?;
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = (sieve.left_out, sieve.domains);
-            Ok(())
-        })
+        .fill(
+            settings,
+            "import",
+            origin,
+            Box::new(move |sink| {
+                let mut sieve = Sieve::new(sink);
+                sources.dump_here(Clock::system().now_ms(), &mut sieve)?;
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = (sieve.left_out, sieve.domains);
+                Ok(())
+            }),
+        )
         .await?;
     let mut summary = format!("Imported {counts} into {place}.\n");
     let (left_out, mut domains) = std::mem::take(&mut *sifted.lock().unwrap_or_else(PoisonError::into_inner));

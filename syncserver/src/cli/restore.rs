@@ -45,14 +45,19 @@ pub(super) async fn run(settings: &Settings, Arguments { file, filling }: Argume
     let about = name.clone();
     let origin = Origin { urls: Vec::new(), nodes, accounts: true };
     let (counts, place) = filling
-        .fill(settings, "restore", origin, move |sink| {
-            let failed = |error| format!("{about}: {error}");
-            let mut reader = Reader::new(rewound(&backup)?).map_err(failed)?;
-            while let Some(item) = reader.next_item().map_err(failed)? {
-                sink.push(item).map_err(|error| error.to_string())?;
-            }
-            Ok(())
-        })
+        .fill(
+            settings,
+            "restore",
+            origin,
+            Box::new(move |sink| {
+                let failed = |error| format!("{about}: {error}");
+                let mut reader = Reader::new(rewound(&backup)?).map_err(failed)?;
+                while let Some(item) = reader.next_item().map_err(failed)? {
+                    sink.push(item).map_err(|error| error.to_string())?;
+                }
+                Ok(())
+            }),
+        )
         .await?;
     output::print(&format!(
         "Restored {counts} from {name} into {place}.\nThe master secret is not part of a backup: start the server with the one that it \

@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use testclient::{Certificate, MockFxa};
 
-use crate::program::{BINARY, Folder, SECRET, Server, bare, run, text};
+use crate::program::{BINARY, Folder, SECRET, Server, run, text};
+use crate::small_disk::mounted;
 
 /// A server, and what the doctor finds when it has the same settings and those of `environment`.
 struct Deployment {
@@ -223,19 +224,9 @@ fn a_certificate_that_the_server_could_not_use_is_told() {
 /// A disk of its own, where this machine lets us mount one.
 #[test]
 fn the_disk_of_the_database_is_looked_at_wherever_it_is() {
-    const MOUNT: &str = "mount -t tmpfs -o size=3m tmpfs \"$1\"";
     let deployment = Deployment::start(&[]);
     let disk = deployment.folder.path("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--map-root-user", "--mount", "sh", "-c", script, BINARY, text(&disk)]);
-        command
-    };
-    if Command::new("unshare").arg("--version").output().is_err() || !run(bare(unshare(MOUNT))).status.success() {
-        return;
-    }
-    let inside = unshare(&format!("{MOUNT} && shift && exec \"$0\" \"$@\""));
+    let Some(inside) = mounted(&disk, "shift && exec \"$0\" \"$@\"", &[]) else { return };
     let database = disk.join("sync.db");
     let output = deployment.run_by(inside, &["--json"], &[("SYNC_SYNCSTORAGE__DATABASE_URL", text(&database))]);
     assert_fails(&findings(&output), &["disk space"], &[text(&disk), "at least 64 are needed"]);

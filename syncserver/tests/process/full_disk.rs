@@ -7,7 +7,8 @@ use rustix::process::{Resource, Rlimit, prlimit};
 use testclient::Response;
 
 use crate::client::{Client, record};
-use crate::program::{BINARY, Folder, Server, bare, run, text};
+use crate::program::{BINARY, Folder, Server, run, text};
+use crate::small_disk::mounted;
 
 const FILLER_BYTES: usize = 1 << 20;
 
@@ -138,25 +139,10 @@ async fn when_there_is_room_again_writes_go_on_without_a_restart() {
 /// mount one; else one with a limit for files. And which of the two it is.
 fn on_a_small_disk(folder: &Folder) -> (Server, bool) {
     let script = format!("head -c {FILLER_BYTES} /dev/zero > \"$1/filler\" && exec \"$0\"");
-    match mounted(folder, &script, &[]) {
-        Some(server) => (Server::spawn(server), true),
+    match mounted(&folder.data(), &script, &[]) {
+        Some(server) => (Server::spawn(folder.command_of(server, &[])), true),
         None => (Server::spawn(with_file_limits(folder)), false),
     }
-}
-
-/// A script that has the program as `$0`, and as `$1` the data folder, which is a disk of its own; then come `more`.
-/// `None` where this machine does not let us mount one.
-fn mounted(folder: &Folder, script: &str, more: &[&str]) -> Option<Command> {
-    std::fs::create_dir(folder.data()).unwrap();
-    let unshare = |script: &str| {
-        let mut command = Command::new("unshare");
-        let script = format!("mount -t tmpfs -o size=3m tmpfs \"$1\" && {script}");
-        command.args(["--map-root-user", "--mount", "sh", "-c", &script, BINARY, text(&folder.data())]).args(more);
-        command
-    };
-    let can_mount =
-        Command::new("unshare").arg("--version").output().is_ok() && run(bare(unshare("true"))).status.success();
-    can_mount.then(|| folder.command_of(unshare(script), &[]))
 }
 
 /// To try again does not help then, and neither does a smaller backup. It says what does.
@@ -180,8 +166,8 @@ async fn a_restore_that_fills_the_disk_says_what_makes_room() {
     }
     let script = r#"{ "$0" restore "$2"; "$0" restore --force --yes "$3"; rm "$1"/sync.db*; "$0" restore "$3"; }"#;
     let (large, small) = (large.path("backup"), small.path("backup"));
-    let Some(restores) = mounted(&new, script, &[text(&large), text(&small)]) else { return };
-    let done = run(restores);
+    let Some(restores) = mounted(&new.data(), script, &[text(&large), text(&small)]) else { return };
+    let done = run(new.command_of(restores, &[]));
     let said = String::from_utf8(done.stderr).unwrap();
     let [first, second] = said.lines().collect::<Vec<_>>()[..] else { panic!("two have to fail: {said}") };
     assert!(first.contains("The restore did not finish"), "{said}");

@@ -25,6 +25,7 @@ mod program;
 mod secrets;
 mod sentry;
 mod site;
+mod small_disk;
 mod stop;
 mod tls;
 mod users;
